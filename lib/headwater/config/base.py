@@ -1,0 +1,137 @@
+"""Read YAML into frozen models and say precisely where a mistake is.
+
+Every model forbids unknown keys. `${NAME}` and `${NAME:-default}` are replaced from the variables that the caller
+hands in, so that this package reads no environment; secrets stay references until a connection is opened.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, TypeAlias, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from headwater.errors import ConfigError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="A plain identifier.")]
+JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+SecretRef = Annotated[
+    str,
+    Field(pattern=r"^(env|file):.+$", description="Where a secret is: `env:NAME` or `file:PATH`, never the secret."),
+]
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_SECRET_KEYS = ("password", "secret", "token", "uri", "key")
+
+
+class Spec(BaseModel):
+    """Base of every model under `conf/`: immutable and closed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+SpecType = TypeVar("SpecType", bound=Spec)
+
+
+def read_spec(path: Path, model: type[SpecType], variables: Mapping[str, str]) -> SpecType:
+    """Read one YAML file into `model`.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, a variable is unset, or a value does not fit.
+    """
+    return parse_spec(read_yaml(path), model, path, variables)
+
+
+def parse_spec(document: object, model: type[SpecType], path: Path, variables: Mapping[str, str]) -> SpecType:
+    """Build `model` from a parsed document; every mistake is reported at once with its YAML path."""
+    try:
+        return model.model_validate(_interpolate(document, variables, path, ()))
+    except ValidationError as error:
+        details = error.errors()
+        lines = [_explain(detail, model, path) for detail in details]
+        raise ConfigError(
+            "invalid_config",
+            "\n".join(lines),
+            facts={"file": str(path), "paths": [_yaml_path(detail["loc"]) for detail in details]},
+        ) from None
+
+
+def read_yaml(path: Path) -> object:
+    """Parse a YAML file.
+
+    Raises:
+        ConfigError: the file is missing or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(other.stem for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise ConfigError(
+            "missing_file",
+            f"{path}: no such file.",
+            remedy=f"Found in that folder: {', '.join(known) or 'nothing'}.",
+            facts={"file": str(path), "known": known},
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError("invalid_yaml", f"{path}: not valid YAML: {error}", facts={"file": str(path)}) from None
+
+
+def nearest(word: str, choices: list[str]) -> str:
+    """Name the closest choice, for error messages: ` (nearest: x)` or nothing."""
+    close = difflib.get_close_matches(word, choices, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _interpolate(node: object, variables: Mapping[str, str], path: Path, at: tuple[str | int, ...]) -> object:
+    match node:
+        case str():
+            return _VARIABLE.sub(lambda found: _resolve(found, variables, path, at), node)
+        case dict():
+            return {key: _interpolate(value, variables, path, (*at, str(key))) for key, value in node.items()}
+        case list():
+            return [_interpolate(value, variables, path, (*at, index)) for index, value in enumerate(node)]
+        case _:
+            return node
+
+
+def _resolve(found: re.Match[str], variables: Mapping[str, str], path: Path, at: tuple[str | int, ...]) -> str:
+    name, default = found["name"], found["default"]
+    value = variables.get(name, default)
+    if value is None:
+        raise ConfigError(
+            "missing_variable",
+            f"{path}: {_yaml_path(at)} needs the environment variable {name}, which is not set.",
+            remedy=f"Export {name}, or write a default as ${{{name}:-value}}.",
+            facts={"file": str(path), "path": _yaml_path(at), "variable": name},
+        )
+    return value
+
+
+def _yaml_path(location: tuple[str | int, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".") or "(top level)"
+
+
+def _explain(detail: ErrorDetails, model: type[Spec], path: Path) -> str:
+    where = _yaml_path(detail["loc"])
+    last = str(detail["loc"][-1]) if detail["loc"] else ""
+    if detail["type"] == "extra_forbidden":
+        return f"{path}: {where}: unknown key {last!r}.{nearest(last, _known_keys(model))}"
+    if detail["type"] == "missing":
+        return f"{path}: {where}: required, but not given."
+    shown = "(hidden)" if any(word in last.lower() for word in _SECRET_KEYS) else repr(detail["input"])[:80]
+    return f"{path}: {where}: {detail['msg']} (found {shown})."
+
+
+def _known_keys(model: type[BaseModel]) -> list[str]:
+    """Every key that appears in a model or in the models under it, for the nearest-match hint."""
+    keys: dict[str, None] = {}
+    schema = model.model_json_schema()
+    for part in (schema, *schema.get("$defs", {}).values()):
+        keys.update(dict.fromkeys(part.get("properties", {})))
+    return list(keys)

@@ -1,0 +1,134 @@
+"""Feature views as declared data: who, from which tables, which aggregates over which windows."""
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from headwater.config.base import Name, Spec
+
+Op = Literal["sum", "count", "mean", "last_day", "days_since_last"]
+
+
+class ColumnValue(Spec):
+    """The aggregate reads a column of the table."""
+
+    kind: Literal["column"] = "column"
+    column: Name
+
+
+class DaysBetween(Spec):
+    """The aggregate reads whole days from one date column to another."""
+
+    kind: Literal["days_between"] = "days_between"
+    start: Name
+    end: Name
+
+
+class Equals(Spec):
+    """Only rows whose column has this value count."""
+
+    column: Name
+    equals: str
+
+
+class Aggregate(Spec):
+    """One feature: an operation over the rows of a window that ends with the feature date."""
+
+    name: Name
+    type: str
+    op: Op
+    value: Annotated[ColumnValue | DaysBetween, Field(discriminator="kind")] | None = None
+    where: tuple[Equals, ...] = ()
+    window_days: int | None = Field(default=None, ge=1, le=3660, description="None = all history up to the date.")
+    available: Name | None = Field(default=None, description="Date since when the fact could be known.")
+    default: int | float | str | None = Field(default=None, description="Value when no row matches.")
+    cap: int | None = None
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _value_fits_op(self) -> "Aggregate":
+        if self.op in ("sum", "mean") and self.value is None:
+            message = f"op {self.op} needs a value"
+            raise ValueError(message)
+        if self.op == "days_since_last" and self.cap is None:
+            message = "op days_since_last needs a cap"
+            raise ValueError(message)
+        return self
+
+
+class FeatureGroup(Spec):
+    """The features computed from one silver table."""
+
+    table: Name
+    event_time: Name
+    features: tuple[Aggregate, ...] = Field(min_length=1)
+
+    @property
+    def longest_window(self) -> int | None:
+        """Days of the longest window; None when a feature looks at all history."""
+        windows = [feature.window_days for feature in self.features]
+        return None if None in windows else max(window for window in windows if window is not None)
+
+    @property
+    def available(self) -> str | None:
+        """The group's second date, if a feature has one."""
+        return next((feature.available for feature in self.features if feature.available), None)
+
+    @model_validator(mode="after")
+    def _one_second_date(self) -> "FeatureGroup":
+        if len(seconds := {feature.available for feature in self.features} - {None}) > 1:
+            message = f"features of one group share one available date, not {', '.join(sorted(map(str, seconds)))}"
+            raise ValueError(message)
+        return self
+
+
+class Population(Spec):
+    """Who has a row on a date: entities of a dimension whose start date has come."""
+
+    table: Name
+    since: Name
+
+
+class FeatureView(Spec):
+    """A published table: key (entity, feature_date), attributes and aggregates."""
+
+    name: Name
+    version: str
+    entity: Name
+    population: Population
+    groups: tuple[FeatureGroup, ...]
+    attributes: tuple[Name, ...] = Field(
+        default=(), description="Columns of the population's dimension, as of the date."
+    )
+    owner: str = ""
+    description: str = ""
+
+    @property
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        """Every aggregate in declared order."""
+        return tuple(feature for group in self.groups for feature in group.features)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Silver tables the view reads, the population's dimension first."""
+        return tuple(dict.fromkeys([self.population.table, *(group.table for group in self.groups)]))
+
+    @property
+    def pipeline_version(self) -> str:
+        """Version of the definitions: the declared one and a digest that changes with every definition."""
+        meaning = self.model_dump_json(include={"entity", "population", "groups", "attributes"})
+        return f"{self.version}-{hashlib.sha256(meaning.encode()).hexdigest()[:8]}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Published columns in order."""
+        names = (aggregate.name for aggregate in self.aggregates)
+        return (self.entity, "feature_date", *names, *self.attributes, "stale_sources", "pipeline_version")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "FeatureView":
+        if len(set(self.columns)) != len(self.columns):
+            message = f"a feature is named twice among {', '.join(self.columns)}"
+            raise ValueError(message)
+        return self

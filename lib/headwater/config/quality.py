@@ -1,0 +1,118 @@
+"""Check suites: what must hold for staged feature rows before anybody may read them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from headwater.config.base import Name, Spec
+
+Dimension = Literal["completeness", "accuracy", "consistency", "timeliness", "uniqueness", "validity"]
+
+
+class _Check(Spec):
+    dimension: Dimension
+    layer: int = Field(default=2, ge=1, le=4, description="1 schema, 2 statistical, 3 business, 4 ML")
+    blocking: bool = True
+
+
+class NotNull(_Check):
+    """No row lacks the column."""
+
+    kind: Literal["not_null"]
+    column: Name
+
+
+class Unique(_Check):
+    """No two rows share the columns."""
+
+    kind: Literal["unique"]
+    columns: tuple[Name, ...] = Field(min_length=1)
+
+
+class InRange(_Check):
+    """Every value lies in [min, max]; a null passes."""
+
+    kind: Literal["in_range"]
+    column: Name
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> "InRange":
+        if self.min is None and self.max is None:
+            message = "in_range needs min, max or both"
+            raise ValueError(message)
+        return self
+
+
+class NotGreater(_Check):
+    """In every row one column is at most another."""
+
+    kind: Literal["not_greater"]
+    column: Name
+    than: Name
+
+
+class Metric(_Check):
+    """A statistic of a column lies in [min, max]."""
+
+    kind: Literal["metric"]
+    metric: Literal["mean", "standard_deviation", "completeness", "minimum", "maximum", "approx_distinct"]
+    column: Name
+    min: float | None = None
+    max: float | None = None
+
+
+class PopulationExact(_Check):
+    """Each date has exactly one row per entity of the population."""
+
+    kind: Literal["population_exact"]
+
+
+class PopulationChange(_Check):
+    """The population of a date is within a share of the day before's."""
+
+    kind: Literal["population_change"]
+    max_share: float = Field(gt=0)
+
+
+class PopulationRange(_Check):
+    """The population of a date lies in a range."""
+
+    kind: Literal["population_range"]
+    min: int = Field(ge=0)
+    max: int = Field(ge=0)
+
+
+class RowPassRate(_Check):
+    """Of a source's records since the last published run, at least this share was not quarantined."""
+
+    kind: Literal["row_pass_rate"]
+    min: float = Field(gt=0, le=1)
+
+
+FrameCheck = NotNull | Unique | InRange | NotGreater | Metric
+Check = Annotated[
+    NotNull
+    | Unique
+    | InRange
+    | NotGreater
+    | Metric
+    | PopulationExact
+    | PopulationChange
+    | PopulationRange
+    | RowPassRate,
+    Field(discriminator="kind"),
+]
+
+
+class CheckSuite(Spec):
+    """The checks of one feature view; `environments` adds checks that only some environments have."""
+
+    view: Name
+    checks: tuple[Check, ...] = Field(min_length=1)
+    environments: dict[str, tuple[Check, ...]] = Field(default_factory=dict)
+
+    def for_environment(self, env: str) -> tuple[Check, ...]:
+        """The checks that decide in `env`."""
+        return (*self.checks, *self.environments.get(env, ()))

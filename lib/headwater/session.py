@@ -1,0 +1,54 @@
+"""The only place that builds a SparkSession: one set of semantics, whatever the machine.
+
+ANSI on, UTC everywhere and a corrected time parser are part of what features mean; they are set here and may not be
+overridden by an environment. The rest (master, memory, shuffle partitions) belongs to the environment.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+
+from pyspark.sql import SparkSession
+
+from headwater.config.project import SparkSettings
+
+_DELTA = "io.delta.sql.DeltaSparkSessionExtension"
+_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+_UTC = "-Duser.timezone=UTC"
+
+SEMANTICS: Mapping[str, str] = {
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.csv.parser.columnPruning.enabled": "false",
+    "spark.databricks.delta.write.txnVersion.autoReset.enabled": "true",
+}
+
+
+def build_session(name: str, spark: SparkSettings, jars: str = "") -> SparkSession:
+    """Build, or under spark-submit complete, the session of this process.
+
+    Args:
+        name: application name.
+        spark: master and settings of the environment.
+        jars: comma-separated jar files, for a process that spark-submit did not start.
+    """
+    for variable in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"):
+        os.environ.setdefault(variable, sys.executable)
+    builder = SparkSession.builder.appName(name)
+    if spark.master:
+        builder = builder.master(spark.master)
+    if jars:
+        builder = builder.config("spark.jars", jars)
+    launch = {
+        "spark.sql.extensions": _DELTA,
+        "spark.sql.catalog.spark_catalog": _CATALOG,
+        "spark.ui.enabled": "false",
+        "spark.driver.extraJavaOptions": _UTC,
+        "spark.executor.extraJavaOptions": _UTC,
+        **spark.settings,
+        **SEMANTICS,
+    }
+    for key, value in launch.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
