@@ -1,0 +1,90 @@
+"""Compare-and-set on the rows of a stream.
+
+The state is read from one table handle, the decision is made on it, and the same handle appends the event with the app
+transaction `epoch/<stream>`, which delta-rs refuses when any other event of that stream landed in between. So two
+processes never begin, take over, renew or finish the same batch. Opening the table again between read and append would
+accept a number that is already taken.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from deltalake import DeltaTable
+
+from headwater.errors import WriterConflict
+from headwater.state.streams import STREAMS, Event, StreamState, read_state
+from headwater.state.table import StateTable, sql_text
+
+Decision: TypeAlias = Callable[[StreamState], Event | None]
+
+# Tries of one change. A second one follows a lost answer of the store or a change by the same holder elsewhere.
+ATTEMPTS = 5
+
+
+class Journal:
+    """The table `streams`, changed one event at a time."""
+
+    def __init__(self, location: str, *, storage_options: Mapping[str, str] | None = None) -> None:
+        """Remember where the table is; nothing is opened."""
+        self.table = StateTable(location, STREAMS, storage_options=storage_options)
+        # The renewing thread and the working thread are one holder: they must not refuse each other.
+        self._lock = threading.Lock()
+
+    def read(self, name: str, *, since: int) -> StreamState:
+        """Read batches `since` and later, and always the newest one; creates nothing."""
+        handle = self.table.find()
+        return StreamState(name) if handle is None else self._read(handle, name, since)
+
+    def advance(self, name: str, decide: Decision, *, since: int) -> StreamState:
+        """Read, decide and append, again from the read until the append stands on what was read.
+
+        Args:
+            name: the stream.
+            decide: raises if the change is not allowed, gives nothing if it is not needed.
+            since: the oldest batch that the decision looks at.
+
+        Raises:
+            WriterConflict: refused every time although the decision stayed the same.
+        """
+        tried: set[str] = set()
+        refusal: WriterConflict | None = None
+        with self._lock:
+            for _ in range(ATTEMPTS):
+                handle = self.table.open()
+                state = self._read(handle, name, since)
+                # A store may lose the answer of an append that landed; delta-rs then meets its own commit as a rival.
+                event = None if state.last_event in tried else decide(state)
+                if event is None:
+                    return state
+                try:
+                    self._append(handle, state, event)
+                except WriterConflict as refused:
+                    tried.add(event.event_id)
+                    refusal = refused
+                else:
+                    return state.after(event)
+        raise WriterConflict(
+            "ledger_busy",
+            f"The ledger refused {ATTEMPTS} appends to stream {name}, though the stream did not move.",
+            remedy="Run again; if it stays, look at the Delta log of the table streams.",
+            facts={"stream": name, "attempts": ATTEMPTS},
+        ) from refusal
+
+    def _append(self, handle: DeltaTable, state: StreamState, event: Event) -> None:
+        epoch = state.epoch + 1
+        transactions = {_app_id("epoch", state.name): epoch}
+        if event.kind in ("intent", "commit"):
+            transactions[_app_id(event.kind, state.name)] = event.n
+        self.table.append([event.row(state.name, epoch)], handle=handle, transactions=transactions)
+
+    def _read(self, handle: DeltaTable, name: str, since: int) -> StreamState:
+        # The numbers come from the log's app transactions, so that old rows need not be read to know them.
+        epoch = handle.transaction_version(_app_id("epoch", name)) or 0
+        last_n = handle.transaction_version(_app_id("intent", name)) or 0
+        predicate = f"stream = {sql_text(name)} and n >= {min(since, last_n)}"
+        return read_state(name, self.table.rows(predicate, handle=handle), last_n=last_n, epoch=epoch)
+
+
+def _app_id(kind: str, stream: str) -> str:
+    return f"{kind}/{stream}"
