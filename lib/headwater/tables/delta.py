@@ -1,0 +1,222 @@
+"""Delta tables: read at a version, write exactly once, prove that it happened.
+
+Every write carries a `Batch`: the Delta app transaction (stream, n), which makes a repeated write a no-op, and the
+batch id in the commit's metadata, by which `prove` finds the commit. Delta skips a transaction version that is not
+greater than the last one without a word, so a write counts only once its commit has been found.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from delta.tables import DeltaTable
+from deltalake import DeltaTable as TableLog
+from deltalake.exceptions import TableNotFoundError
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import types as T
+
+from headwater.config.base import JsonValue
+from headwater.errors import Unproven
+
+_TXN_APP = "spark.databricks.delta.write.txnAppId"
+_TXN_VERSION = "spark.databricks.delta.write.txnVersion"
+_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The identity that a write carries, and what is to be known about it.
+
+    Attributes:
+        stream: app id of the Delta transaction.
+        n: its version, the number of the batch in its stream.
+        facts: JSON values kept in the commit's metadata, for whoever finishes the batch after a crash.
+    """
+
+    stream: str
+    n: int
+    facts: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """What the commit's metadata is found by."""
+        return f"{self.stream}#{self.n}"
+
+    def with_facts(self, facts: Mapping[str, JsonValue]) -> "Batch":
+        """The same batch, saying more about itself."""
+        return replace(self, facts=facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A commit that carries a batch."""
+
+    version: int
+    facts: Mapping[str, JsonValue]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """What a table is created with."""
+
+    location: str
+    schema: T.StructType
+    partition_by: tuple[str, ...] = ()
+    generated: Mapping[str, str] | None = None
+    properties: Mapping[str, str] | None = None
+
+
+def ensure_table(spark: SparkSession, spec: TableSpec) -> None:
+    """Create the table when it does not exist; leave it alone when it does."""
+    if exists(spec.location):
+        return
+    builder = DeltaTable.createIfNotExists(spark).location(spec.location)
+    for column in spec.schema.fields:
+        expression = (spec.generated or {}).get(column.name)
+        if expression:
+            builder = builder.addColumn(column.name, column.dataType, generatedAlwaysAs=expression)
+        else:
+            builder = builder.addColumn(column.name, column.dataType)
+    if spec.partition_by:
+        builder = builder.partitionedBy(*spec.partition_by)
+    for key, value in (spec.properties or {}).items():
+        builder = builder.property(key, value)
+    builder.execute()
+
+
+def exists(location: str) -> bool:
+    """Whether there is a Delta table; needs no session."""
+    return version(location) is not None
+
+
+def version(location: str) -> int | None:
+    """Latest version of a table, None when there is none; needs no session."""
+    try:
+        return TableLog(location, without_files=True).version()
+    except TableNotFoundError:
+        return None
+
+
+def last_transaction(location: str, stream: str) -> int | None:
+    """The last batch number that a table holds of a stream; needs no session."""
+    try:
+        return TableLog(location, without_files=True).transaction_version(stream)
+    except TableNotFoundError:
+        return None
+
+
+def read_at(spark: SparkSession, location: str, at: int) -> DataFrame:
+    """The table as it was at a version."""
+    return spark.read.format("delta").option("versionAsOf", at).load(location)
+
+
+def read_latest(spark: SparkSession, location: str) -> DataFrame:
+    """The table as it is."""
+    return spark.read.format("delta").load(location)
+
+
+def changes_between(spark: SparkSession, location: str, after: int, upto: int) -> DataFrame:
+    """Row images that the versions in (after, upto] wrote, from the change data feed."""
+    feed = spark.read.format("delta").option("readChangeFeed", "true")
+    return feed.option("startingVersion", after + 1).option("endingVersion", upto).load(location)
+
+
+def append_once(frame: DataFrame, location: str, batch: Batch) -> Written:
+    """Append a batch; returns the commit that holds it."""
+    _writer(frame, batch).mode("append").save(location)
+    return prove(location, batch)
+
+
+def replace_dates_once(frame: DataFrame, location: str, column: str, dates: Iterable[date], batch: Batch) -> Written:
+    """Replace all rows of some dates; returns the commit that holds them."""
+    listed = ", ".join(f"date'{day.isoformat()}'" for day in sorted(dates))
+    _writer(frame, batch).mode("overwrite").option("replaceWhere", f"{column} in ({listed})").save(location)
+    return prove(location, batch)
+
+
+def overwrite_once(frame: DataFrame, location: str, batch: Batch) -> Written:
+    """Replace a whole table; returns the commit that holds it."""
+    _writer(frame, batch).mode("overwrite").save(location)
+    return prove(location, batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """A keyed MERGE.
+
+    Attributes:
+        key: columns that identify a row.
+        buckets: values of the `_bucket` partition that the changes touch, as literals, so that two merges into
+            different buckets do not conflict and only those files are read.
+        columns: columns to set on a match; None sets all and inserts what is new.
+    """
+
+    key: Sequence[str]
+    buckets: Sequence[int] | None = None
+    columns: Sequence[str] | None = None
+
+
+def merge_once(changes: DataFrame, location: str, upsert: Upsert, batch: Batch) -> Written:
+    """MERGE changes into a table; returns the commit that holds them."""
+    spark = changes.sparkSession
+    terms = [f"t.`{name}` = s.`{name}`" for name in upsert.key]
+    if upsert.buckets is not None:
+        listed = ", ".join(str(bucket) for bucket in sorted(upsert.buckets))
+        terms += [f"t.`_bucket` in ({listed})", "t.`_bucket` = s.`_bucket`"]
+    merge = DeltaTable.forPath(spark, location).alias("t").merge(changes.alias("s"), " and ".join(terms))
+    if upsert.columns is None:
+        merge = merge.whenMatchedUpdateAll().whenNotMatchedInsertAll()
+    else:
+        merge = merge.whenMatchedUpdate(set={name: f"s.`{name}`" for name in upsert.columns})
+    # MERGE is the one write that takes its transaction and metadata from session settings only.
+    settings = {_TXN_APP: batch.stream, _TXN_VERSION: str(batch.n), _METADATA: _metadata(batch)}
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        merge.execute()
+    finally:
+        for key in settings:
+            spark.conf.unset(key)
+    return prove(location, batch)
+
+
+def find(location: str, batch: Batch) -> Written | None:
+    """The commit that carries a batch, newest first; None when there is none. Needs no session."""
+    try:
+        commits = TableLog(location, without_files=True).history()
+    except TableNotFoundError:
+        return None
+    for commit in commits:
+        carried = commit.get("userMetadata") or ""
+        if batch.id in carried and (facts := json.loads(carried))["batch"] == batch.id:
+            rows = int(commit.get("operationMetrics", {}).get("numOutputRows", 0))
+            return Written(version=int(commit["version"]), facts=facts, rows=rows)
+    return None
+
+
+def prove(location: str, batch: Batch) -> Written:
+    """Find the commit that carries a batch.
+
+    Raises:
+        Unproven: there is none, although the write reported success.
+    """
+    written = find(location, batch)
+    if written is None:
+        raise Unproven(
+            "commit_not_found",
+            f"The write of {batch.id} to {location} returned, but no commit there carries it.",
+            remedy="Nothing was recorded as done. Run the job again; if it repeats, the ledger and the table disagree.",
+            facts={"location": location, "stream": batch.stream, "n": batch.n},
+        )
+    return written
+
+
+def _metadata(batch: Batch) -> str:
+    return json.dumps({"batch": batch.id, **batch.facts}, sort_keys=True)
+
+
+def _writer(frame: DataFrame, batch: Batch) -> DataFrameWriter:
+    options = {"txnAppId": batch.stream, "txnVersion": str(batch.n), "userMetadata": _metadata(batch)}
+    return frame.write.format("delta").options(**options)

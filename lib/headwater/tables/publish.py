@@ -1,0 +1,63 @@
+"""Gold: the published history and the latest row per entity.
+
+History is partitioned by month, a column Delta derives from `feature_date`, so that a filter on the date prunes months.
+While a month is open its files are per run; once a later month has a published date it is closed, compacted and
+Z-ordered by entity, and a lookup of one customer opens a file or two per month.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from headwater.tables.delta import Batch, TableSpec, Written, overwrite_once, read_at, replace_dates_once
+
+FEATURE_DATE = "feature_date"
+FEATURE_MONTH = "feature_month"
+
+
+def staged_spec(location: str, schema: T.StructType) -> TableSpec:
+    """The table that holds candidate rows until they are audited."""
+    return TableSpec(location, schema)
+
+
+def history_spec(location: str, schema: T.StructType) -> TableSpec:
+    """The published table: the view's columns and the month they fall in."""
+    with_month = T.StructType([*schema.fields, T.StructField(FEATURE_MONTH, T.DateType())])
+    month = f"cast(trunc({FEATURE_DATE}, 'MM') as date)"
+    return TableSpec(location, with_month, partition_by=(FEATURE_MONTH,), generated={FEATURE_MONTH: month})
+
+
+def publish_history(audited: DataFrame, location: str, dates: Sequence[date], batch: Batch) -> Written:
+    """Replace the history of some dates by audited rows."""
+    return replace_dates_once(audited, location, FEATURE_DATE, dates, batch)
+
+
+def publish_latest(history: DataFrame, location: str, entity: str, batch: Batch) -> Written:
+    """Replace the latest table by each entity's row of greatest date, clustered by entity."""
+    columns = [name for name in history.columns if name != FEATURE_MONTH]
+    others = [name for name in columns if name not in (entity, FEATURE_DATE)]
+    newest = history.groupBy(entity).agg(F.max(F.struct(FEATURE_DATE, *others)).alias("_row"))
+    rows = newest.select(entity, *(F.col(f"_row.`{name}`").alias(name) for name in columns if name != entity))
+    return overwrite_once(rows.select(*columns).sortWithinPartitions(entity), location, batch)
+
+
+def closed_months(dates: Iterable[date], last_published: date) -> tuple[date, ...]:
+    """Months of `dates` that are closed once `last_published` is published."""
+    months = {day.replace(day=1) for day in dates}
+    return tuple(sorted(month for month in months if month < last_published.replace(day=1)))
+
+
+def compact_months(spark: SparkSession, location: str, months: Iterable[date], entity: str) -> None:
+    """Compact and Z-order closed months; repeating it rewrites files, never rows."""
+    for month in months:
+        table = DeltaTable.forPath(spark, location)
+        table.optimize().where(f"{FEATURE_MONTH} = date'{month.isoformat()}'").executeZOrderBy(entity)
+
+
+def history_at(spark: SparkSession, location: str, version: int) -> DataFrame:
+    """The published history at a version."""
+    return read_at(spark, location, version)

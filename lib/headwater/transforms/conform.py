@@ -1,0 +1,128 @@
+"""Bronze records to contract-typed rows, each with the reasons, if any, that keep it out of silver.
+
+    bronze row ──read──> contract columns + parse reasons ──join──> known reference? ──rules──> all reasons
+
+One record may have several reasons; a rule about a value only speaks when the value could be read. Every row comes out
+again: nothing is filtered here, so that the row equation can be counted on the result.
+"""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from headwater.config.tables import Allowed, EventDay, NonNegative, NotBefore, Reference, Rule, TableContract
+from headwater.contracts.schema import Form, document_shapes, read_column
+
+REASONS = "_reasons"
+PREVIEW = "_preview"
+BATCH_ID = "_batch_id"
+SOURCE_FILE = "_source_file"
+EXTRACTED_AT = "_extracted_at"
+ROW_ID = "_row_id"
+CORRUPT = "_corrupt_record"
+DOCUMENT = "document"
+EARLIEST_EVENT_DAY = "2000-01-01"
+BRONZE_COLUMNS = (BATCH_ID, "_source", EXTRACTED_AT, SOURCE_FILE, ROW_ID)
+
+_KNOWN = "_known"
+
+
+def conform(
+    records: DataFrame, contract: TableContract, form: Form, known: DataFrame | None, carry: Sequence[str]
+) -> DataFrame:
+    """Read every record by the contract and say what is wrong with it.
+
+    Args:
+        records: bronze rows: the source's columns and `BRONZE_COLUMNS`.
+        contract: the table they are meant for.
+        form: how the source wrote its values.
+        known: the keys that the contract's reference rule accepts, under that column's name and distinct; None where
+            the contract has no such rule.
+        carry: further columns of `records` to keep.
+
+    Returns:
+        `carry`, the contract's columns in order, `_reasons` (sorted, empty for a good row) and `_preview` (masked JSON,
+        null for a record that does not parse); one row per record.
+    """
+    shaped = records
+    if form == "document":
+        shapes = document_shapes(contract, DOCUMENT)
+        shaped = records.select("*", *(F.expr(sql).alias(name) for name, sql in shapes.items()))
+    raw_types = dict(shaped.dtypes)
+    readings = {c.name: read_column(c, form, raw_types.get(c.name, "string")) for c in contract.columns}
+    unreadable = _unparsable(form)
+    parse_reasons = [F.when(unreadable, "unparsable")]
+    for column in contract.columns:
+        reading = readings[column.name]
+        is_key = column.name in contract.key
+        required = is_key or not column.nullable
+        parse_reasons += _parse_reasons(column.name, reading.value, reading.present, is_key=is_key, required=required)
+    masked = [_mask(F.expr(reading.text)).alias(name) for name, reading in readings.items()]
+    kept = [name for name in (*carry, EXTRACTED_AT) if name in records.columns]
+    typed = shaped.select(
+        *(F.col(name) for name in dict.fromkeys(kept)),
+        *(F.expr(reading.value).alias(name) for name, reading in readings.items()),
+        _reason_list(parse_reasons, unreadable).alias(REASONS),
+        F.when(~unreadable, F.to_json(F.struct(*masked))).alias(PREVIEW),
+    )
+    if contract.reference and known is not None:
+        typed = _with_known(typed, contract.reference, known)
+    reasons = [_rule_reason(rule) for rule in contract.rules]
+    found = F.array_sort(F.concat(F.col(REASONS), F.array_compact(F.array(*reasons)))) if reasons else F.col(REASONS)
+    return typed.select(*dict.fromkeys(carry), *contract.names, found.alias(REASONS), PREVIEW)
+
+
+def _unparsable(form: Form) -> Column:
+    match form:
+        case "typed":
+            return F.lit(False)  # noqa: FBT003 -- a column literal, not an argument
+        case "document":
+            return F.expr(f"from_json({DOCUMENT}, 'map<string,string>') is null")
+        case "text":
+            return F.col(CORRUPT).isNotNull()
+        case _:
+            assert_never(form)
+
+
+def _parse_reasons(name: str, value: str, present: str, *, is_key: bool, required: bool) -> list[Column]:
+    there, typed = F.expr(present), F.expr(value)
+    ill_typed = F.when(there & typed.isNull(), f"type:{name}")
+    if is_key:
+        return [F.when(~there | (typed.cast("string") == ""), "null_key"), ill_typed]
+    return [F.when(~there, f"missing:{name}"), ill_typed] if required else [ill_typed]
+
+
+def _reason_list(reasons: Sequence[Column], unreadable: Column) -> Column:
+    """All reasons that apply; a record that does not parse has no others."""
+    return F.when(unreadable, F.array(F.lit("unparsable"))).otherwise(F.array_compact(F.array(*reasons)))
+
+
+def _with_known(typed: DataFrame, rule: Reference, known: DataFrame) -> DataFrame:
+    keys = known.select(F.col(rule.column), F.lit(1).alias(_KNOWN))
+    return typed.join(F.broadcast(keys) if rule.join == "broadcast" else keys, on=rule.column, how="left")
+
+
+def _rule_reason(rule: Rule) -> Column:
+    value = F.col(f"`{rule.column}`")
+    match rule:
+        case NonNegative():
+            return F.when(value < 0, f"negative:{rule.column}")
+        case Allowed():
+            return F.when(~value.isin(*rule.values), rule.reason)
+        case NotBefore():
+            return F.when(value < F.col(f"`{rule.other}`"), f"order:{rule.column}")
+        case EventDay():
+            day, last = F.to_date(value), F.to_date(F.col(EXTRACTED_AT))
+            return F.when((day < F.lit(EARLIEST_EVENT_DAY).cast("date")) | (day > last), f"range:{rule.column}")
+        case Reference():
+            return F.when(value.isNotNull() & F.col(_KNOWN).isNull(), rule.reason)
+        case _:
+            assert_never(rule)
+
+
+def _mask(text: Column) -> Column:
+    """Keep a value's shape, lose the value: letters become x, digits 9."""
+    letters = F.regexp_replace(text, r"\p{L}", "x")
+    return F.substring(F.regexp_replace(letters, r"\p{N}", "9"), 1, 40)

@@ -1,0 +1,69 @@
+"""Rejected records as rows of the quarantine table: a reference, the reasons, a masked preview, never the record."""
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from headwater.transforms.conform import BATCH_ID, BRONZE_COLUMNS, EXTRACTED_AT, PREVIEW, REASONS, ROW_ID, SOURCE_FILE
+
+RECORD_ID = "_record_id"
+CONTENT = "_content"
+QUARANTINE_SCHEMA = T.StructType(
+    [
+        T.StructField("id", T.StringType()),
+        T.StructField("source", T.StringType()),
+        T.StructField("batch_id", T.StringType()),
+        T.StructField("row_id", T.StringType()),
+        T.StructField("stage", T.StringType()),
+        T.StructField("reasons", T.ArrayType(T.StringType())),
+        T.StructField("preview", T.StringType()),
+        T.StructField("status", T.StringType()),
+        T.StructField("quarantined_at", T.TimestampType()),
+    ]
+)
+
+
+def with_content(records: DataFrame) -> DataFrame:
+    """Add `_content`: a digest of what the source wrote, so that a record met again is known as the same."""
+    raw = [name for name in records.columns if name not in BRONZE_COLUMNS and not name.startswith("_record")]
+    written = F.to_json(F.struct(SOURCE_FILE, *(F.col(f"`{name}`") for name in raw)))
+    return records.withColumn(CONTENT, F.sha2(written, 256))
+
+
+def quarantine_rows(rejected: DataFrame, source: str, stage: str) -> DataFrame:
+    """Rows for the quarantine table, open.
+
+    A record's id is the digest of its content and of how many equal ones precede it in the batch: the same bad record
+    read again next week keeps its id, and two equal bad records are two rows. A replayed record brings its id along.
+
+    Args:
+        rejected: conformed rows with `_content`, `_record_id` (null unless replayed), `_batch_id`, `_row_id`.
+        source: name of the source.
+        stage: where the record was rejected.
+    """
+    equal = Window.partitionBy(CONTENT, F.col(RECORD_ID).isNull()).orderBy(ROW_ID)
+    own = F.sha2(F.concat_ws("|", F.lit(source), CONTENT, F.row_number().over(equal)), 256)
+    return rejected.select(
+        F.coalesce(RECORD_ID, own).alias("id"),
+        F.lit(source).alias("source"),
+        F.col(BATCH_ID).alias("batch_id"),
+        F.col(ROW_ID).alias("row_id"),
+        F.lit(stage).alias("stage"),
+        F.col(REASONS).alias("reasons"),
+        F.col(PREVIEW).alias("preview"),
+        F.lit("open").alias("status"),
+        F.col(EXTRACTED_AT).alias("quarantined_at"),
+    )
+
+
+def unseen(rows: DataFrame, quarantine: DataFrame) -> DataFrame:
+    """The rows whose id the quarantine does not hold yet."""
+    return rows.join(quarantine.select("id"), on="id", how="left_anti").select(*rows.columns)
+
+
+def waiting(quarantine: DataFrame, reason: str) -> DataFrame:
+    """Open records whose only reason is the given one: `_record_id`, `_batch_id`, `_row_id` to find them in bronze."""
+    is_waiting = (F.col("status") == "open") & (F.col("reasons") == F.array(F.lit(reason)))
+    return quarantine.where(is_waiting).select(
+        F.col("id").alias(RECORD_ID), F.col("batch_id").alias(BATCH_ID), F.col("row_id").alias(ROW_ID)
+    )

@@ -1,0 +1,49 @@
+"""What several test folders share: one Spark session per test process, built by the code under test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from headwater.config.project import SparkSettings
+from headwater.session import build_session
+
+_JARS = Path(__file__).parents[1] / ".cache" / "jars"
+
+_OF_OTHERS = (
+    "ignore:unclosed <socket:ResourceWarning",  # pyspark drops the sockets of its collects
+    "ignore:distutils Version classes:DeprecationWarning",  # pyspark comparing pandas versions
+    "ignore:module 'sre_:DeprecationWarning",  # great_expectations
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings are errors, except those of libraries that we cannot change."""
+    for line in _OF_OTHERS:
+        config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(scope="session")
+def jars() -> str:
+    """Comma-separated jars: those the Makefile exports, else those it downloaded."""
+    return os.environ.get("HEADWATER_JARS") or ",".join(str(jar) for jar in sorted(_JARS.glob("*.jar")))
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory, jars: str) -> Iterator[SparkSession]:
+    """The session of this process: two cores, two shuffle partitions, a warehouse of its own."""
+    settings = {
+        "spark.sql.shuffle.partitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.memory": "2g",
+    }
+    session = build_session("tests", SparkSettings(master="local[2]", settings=settings), jars=jars)
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
