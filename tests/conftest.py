@@ -1,7 +1,8 @@
 """What several test folders share: one Spark session per test process, built by the code under test."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Warnings are errors, except those of libraries that we cannot change."""
     for line in _OF_OTHERS:
         config.addinivalue_line("filterwarnings", line)
+
+
+def pytest_configure() -> None:
+    """Serve a bare `pytest` too: without the Makefile's exports, what it downloaded is used."""
+    demo = sorted((_JARS / "demo").glob("*.jar"))
+    os.environ.setdefault("HEADWATER_DEMO_CLASSPATH", os.pathsep.join(str(jar) for jar in demo))
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +54,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory, jars: str) -> Iterator[Spark
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
+
+
+@pytest.fixture
+def utc_now() -> Callable[[], datetime]:
+    """The real clock."""
+    return lambda: datetime.now(UTC)

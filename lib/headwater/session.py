@@ -25,6 +25,15 @@ SEMANTICS: Mapping[str, str] = {
 }
 
 
+def open_session(name: str, spark: SparkSettings, jars: str = "") -> tuple[SparkSession, bool]:
+    """Give the session of this process, and whether this call made it.
+
+    A notebook or a cluster hands a session to whoever runs in it; such a one is used, and never stopped by us.
+    """
+    given = SparkSession.getActiveSession() is not None
+    return build_session(name, spark, jars), not given
+
+
 def build_session(name: str, spark: SparkSettings, jars: str = "") -> SparkSession:
     """Build, or under spark-submit complete, the session of this process.
 

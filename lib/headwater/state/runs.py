@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 
-from headwater.state.streams import JSON, Payload
+from headwater.config.base import JsonValue
+from headwater.state.streams import Payload
 from headwater.state.table import TIMESTAMP, StateTable, sql_text
 
 RunStatus: TypeAlias = Literal["done", "degraded", "nothing_to_do", "rejected", "failed"]
@@ -175,7 +176,7 @@ def _encoded(row: RunRow | StepRow | CheckRow) -> dict[str, Any]:
 
 
 def _decoded(
-    row: Mapping[str, Any], column: str, shape: type[tuple[JSON, ...]] | type[dict[str, JSON]]
+    row: Mapping[str, Any], column: str, shape: type[tuple[JsonValue, ...]] | type[dict[str, JsonValue]]
 ) -> dict[str, Any]:
     """Turn columns back, reading one column as JSON."""
     return _utc(row) | {column: shape(json.loads(row[column]))}
@@ -185,5 +186,5 @@ def _utc(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: v.astimezone(UTC) if isinstance(v, datetime) else v for name, v in row.items()}
 
 
-def _as_text(value: JSON) -> str:
+def _as_text(value: JsonValue) -> str:
     return json.dumps(value, sort_keys=True, allow_nan=False)

@@ -18,12 +18,12 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from headwater.config.base import JsonValue
 from headwater.errors import Unproven
 from headwater.state.holder import Holder
 from headwater.state.table import TIMESTAMP
 
-JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
-Payload: TypeAlias = Mapping[str, JSON]
+Payload: TypeAlias = Mapping[str, JsonValue]
 EventKind: TypeAlias = Literal["intent", "lease", "takeover", "commit"]
 
 STREAMS = pa.schema(

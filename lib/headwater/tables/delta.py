@@ -94,7 +94,7 @@ def exists(location: str) -> bool:
 def version(location: str) -> int | None:
     """Latest version of a table, None when there is none; needs no session."""
     try:
-        return TableLog(location, without_files=True).version()
+        return TableLog(location).version()
     except TableNotFoundError:
         return None
 
@@ -102,7 +102,7 @@ def version(location: str) -> int | None:
 def last_transaction(location: str, stream: str) -> int | None:
     """The last batch number that a table holds of a stream; needs no session."""
     try:
-        return TableLog(location, without_files=True).transaction_version(stream)
+        return TableLog(location).transaction_version(stream)
     except TableNotFoundError:
         return None
 
@@ -185,7 +185,7 @@ def merge_once(changes: DataFrame, location: str, upsert: Upsert, batch: Batch) 
 def find(location: str, batch: Batch) -> Written | None:
     """The commit that carries a batch, newest first; None when there is none. Needs no session."""
     try:
-        commits = TableLog(location, without_files=True).history()
+        commits = TableLog(location).history()
     except TableNotFoundError:
         return None
     for commit in commits:

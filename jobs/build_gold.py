@@ -1,0 +1,24 @@
+"""Compute feature rows into the staging table: dates not published yet, and published dates that changed."""
+
+import sys
+from collections.abc import Sequence
+
+from headwater.boundary import Job, run_job
+from headwater.pipelines.gold import plan_stage
+from headwater.pipelines.run import rows_of, run_plan
+
+JOB = Job(
+    name="build_gold",
+    about=str(__doc__),
+    plans=lambda runtime, _args: [plan_stage(runtime)],
+    story=lambda runtime, _args: sum(map(rows_of, run_plan(plan_stage(runtime), runtime))),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns its exit code."""
+    return run_job(JOB, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

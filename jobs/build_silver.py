@@ -1,0 +1,28 @@
+"""Conform new bronze batches into silver: typed, checked row by row, one row per key, dimensions first.
+
+What breaks a row rule goes to quarantine with its reasons; a batch whose rows do not add up is not written.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from headwater.boundary import Job, run_job
+from headwater.pipelines.pipeline import run_tables
+from headwater.pipelines.run import rows_of
+from headwater.pipelines.silver import plan_conform
+
+JOB = Job(
+    name="build_silver",
+    about=str(__doc__),
+    plans=lambda runtime, _args: [plan_conform(runtime, each.name) for each in runtime.project.dimensions_first],
+    story=lambda runtime, _args: sum(map(rows_of, run_tables(runtime))),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns its exit code."""
+    return run_job(JOB, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

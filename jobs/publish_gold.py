@@ -1,0 +1,28 @@
+"""Publish audited rows: history by month, the latest row per entity, closed months Z-ordered.
+
+Rows without a passing verdict are refused with exit code 3, and readers keep what they have.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from headwater.boundary import Job, run_job
+from headwater.pipelines.gold import plan_publish
+from headwater.pipelines.pipeline import run_publish
+from headwater.pipelines.run import rows_of
+
+JOB = Job(
+    name="publish_gold",
+    about=str(__doc__),
+    plans=lambda runtime, _args: [plan_publish(runtime)],
+    story=lambda runtime, _args: sum(map(rows_of, run_publish(runtime))),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns its exit code."""
+    return run_job(JOB, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""The job boundary: arguments in, exit code out; the one place that catches everything.
+
+It makes the clock, reads the environment, opens the runtime, runs the job's story, and whatever happens writes the
+run's row and its result file. An error a user can cause ends in one readable message and the exit code of its type.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from time import monotonic
+from uuid import uuid4
+
+from delta import exceptions as delta_errors
+from pyspark.sql import SparkSession
+
+from headwater.config.project import Project, load_project
+from headwater.config.secrets import resolve_secret
+from headwater.errors import ConfigError, ExitCode, HeadwaterError, WriterConflict
+from headwater.pipelines.steps import Plan, Runtime, describe
+from headwater.session import open_session
+from headwater.sources.base import Source
+from headwater.sources.connect import open_source
+from headwater.state.holder import Holder
+from headwater.state.ledger import Ledger
+from headwater.state.results import ExecutionResult, error_entry, write_result
+from headwater.state.runs import RunLog, RunRow, RunStatus
+from headwater.telemetry.logs import EventLog
+
+# Exit code of a peek (HEADWATER_PEEK=1): there is work, and it needs a session.
+WORK_TO_DO = 75
+
+_CONFLICTS = (
+    delta_errors.ConcurrentAppendException,
+    delta_errors.ConcurrentDeleteDeleteException,
+    delta_errors.ConcurrentDeleteReadException,
+    delta_errors.ConcurrentTransactionException,
+    delta_errors.ConcurrentWriteException,
+    delta_errors.MetadataChangedException,
+    delta_errors.ProtocolChangedException,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the boundary sees it.
+
+    Attributes:
+        name: the job's file name without its ending.
+        about: help text.
+        plans: what the job would do; for `--dry-run`.
+        story: does it, and returns the rows it handled, 0 when there was nothing to do.
+        options: further required options and their help.
+    """
+
+    name: str
+    about: str
+    plans: Callable[[Runtime, argparse.Namespace], Sequence[Plan]]
+    story: Callable[[Runtime, argparse.Namespace], int]
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class _SessionNeeded(BaseException):  # noqa: N818 -- control flow of a peek, and no error
+    """A peek met work that needs a session."""
+
+
+def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
+    """Run a job from its command line; returns the exit code."""
+    args = _parser(job).parse_args(argv)
+    try:
+        project = load_project(Path(args.conf), args.env, os.environ)
+    except ConfigError as error:
+        _complain(error)
+        return int(error.exit_code)
+    run = _Run(job, args, project)
+    return run.execute()
+
+
+class _Run:
+    """One run of one job, from open to recorded."""
+
+    def __init__(self, job: Job, args: argparse.Namespace, project: Project) -> None:
+        self._job, self._args, self._project = job, args, project
+        self._run_id = args.run_id or f"{args.date:%Y%m%d}-{uuid4().hex[:12]}"
+        self._ops = project.path("ops", "").rstrip("/")
+        self._peeking = os.environ.get("HEADWATER_PEEK") == "1"
+        self._started_at, self._clock = _now(), monotonic()
+        self._sessions: list[SparkSession] = []
+        self._runtime = self._open()
+
+    def execute(self) -> int:
+        """Do it, record it, return the exit code."""
+        try:
+            if self._args.dry_run:
+                for plan in self._job.plans(self._runtime, self._args):
+                    print("\n".join(describe(plan)))  # noqa: T201 -- a dry run's answer
+                return int(ExitCode.DONE)
+            rows = self._job.story(self._runtime, self._args)
+            return self._record("done" if rows else "nothing_to_do", ExitCode.DONE, rows)
+        except _SessionNeeded:
+            return WORK_TO_DO
+        except Exception as error:
+            return self._fail(error)
+        finally:
+            for session in self._sessions:
+                session.stop()
+
+    def _open(self) -> Runtime:
+        project = self._project
+        lease = timedelta(seconds=project.environment.lease_seconds)
+        holder = Holder.current(self._run_id)
+        return Runtime(
+            project=project,
+            run_id=self._run_id,
+            run_date=self._args.date,
+            ledger=Ledger(self._ops, clock=_now, holder=holder, lease=lease),
+            run_log=RunLog(self._ops),
+            log=EventLog(project.pipeline, self._run_id, _now, sys.stderr),
+            clock=_now,
+            session=cache(self._session),
+            source=cache(self._source),
+            progress=lambda line: print(line, flush=True),  # noqa: T201 -- progress is for a person
+            failpoint=_failpoint(os.environ.get("HEADWATER_FAILPOINT")),
+        )
+
+    def _session(self) -> SparkSession:
+        if self._peeking:
+            raise _SessionNeeded
+        jars = os.environ.get("HEADWATER_JARS", "") if "SPARK_ENV_LOADED" not in os.environ else ""
+        name = f"{self._project.pipeline}/{self._job.name}"
+        session, ours = open_session(name, self._project.environment.spark, jars)
+        if ours:
+            self._sessions.append(session)
+        return session
+
+    def _source(self, name: str) -> Source:
+        spec = self._project.sources[name]
+        fixed = self._project.environment.clock
+        return open_source(
+            spec,
+            self._project.environment.connections[spec.connection],
+            secrets=lambda reference, used_by: resolve_secret(reference, os.environ, used_by=used_by),
+            clock=(lambda: fixed) if isinstance(fixed, datetime) else None,
+        )
+
+    def _fail(self, error: Exception) -> int:
+        known = _as_headwater_error(error)
+        if known is None:
+            traceback.print_exc()
+            known = HeadwaterError(
+                "bug",
+                f"Unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                remedy="This is a bug in headwater; the traceback above says where. Nothing half-done was published.",
+            )
+        _complain(known)
+        if known.exit_code is ExitCode.UNAVAILABLE:
+            self._runtime.log.write(
+                "source_unavailable", data_source=str(known.facts.get("source", "")), code=known.code
+            )
+        else:
+            self._runtime.log.write("run_failed", data_source=self._job.name, code=known.code)
+        status: RunStatus = "rejected" if known.exit_code is ExitCode.REJECTED else "failed"
+        return self._record(status, known.exit_code, 0, known)
+
+    def _record(self, status: RunStatus, code: ExitCode, rows: int, error: HeadwaterError | None = None) -> int:
+        errors = (error_entry(error),) if error else ()
+        result = ExecutionResult(
+            pipeline_id=self._project.pipeline,
+            run_id=self._run_id,
+            status=status,
+            rows_processed=rows,
+            duration=monotonic() - self._clock,
+            errors=errors,
+        )
+        self._runtime.run_log.append_run(
+            RunRow(
+                pipeline_id=self._project.pipeline,
+                run_id=self._run_id,
+                job=self._job.name,
+                run_date=self._args.date,
+                status=status,
+                started_at=self._started_at,
+                ended_at=_now(),
+                exit_code=int(code),
+                rows_processed=rows,
+                errors=errors,
+            )
+        )
+        write_result(self._ops, result)
+        print(json.dumps(result.as_json()), flush=True)  # noqa: T201 -- the execution result is printed by contract
+        return int(code)
+
+
+def _parser(job: Job) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"{job.name}.py", description=job.about)
+    parser.add_argument("--conf", default="conf", metavar="DIR", help="configuration folder (default: conf)")
+    parser.add_argument(
+        "--env", default="local", metavar="NAME", help="environment: conf/env/NAME.yaml (default: local)"
+    )
+    parser.add_argument(
+        "--date", required=True, type=date.fromisoformat, metavar="YYYY-MM-DD", help="feature date of the run"
+    )
+    parser.add_argument("--run-id", metavar="ID", help="name of the run, e.g. the orchestrator's (default: made up)")
+    parser.add_argument("--dry-run", action="store_true", help="print what the job would do, and do nothing")
+    for flag, text in job.options.items():
+        parser.add_argument(flag, required=True, metavar="NAME", help=text)
+    return parser
+
+
+def _as_headwater_error(error: Exception) -> HeadwaterError | None:
+    """What an exception of an engine means for a user; None when it means a bug."""
+    if isinstance(error, HeadwaterError):
+        return error
+    if isinstance(error, _CONFLICTS):
+        return WriterConflict(
+            "table_conflict",
+            f"Another writer changed the table meanwhile: {str(error).splitlines()[0]}",
+            remedy="Only headwater may write its tables, one job each. Run the job again.",
+        )
+    return None
+
+
+def _complain(error: HeadwaterError) -> None:
+    print(f"error [{error.code}] {error}", file=sys.stderr, flush=True)  # noqa: T201 -- the message to the user
+
+
+def _failpoint(fatal: str | None) -> Callable[[str], None]:
+    """Nothing, unless a test names the point at which this process has to die as if by `kill -9`."""
+    if fatal is None:
+        return lambda _point: None
+    return lambda point: os.kill(os.getpid(), signal.SIGKILL) if point == fatal else None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,176 @@
+"""The audit between staging and publishing: one verdict on the rows of one stage batch, kept in the ledger."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from pyspark.sql import functions as F
+
+from headwater.config.base import JsonValue
+from headwater.errors import DataRejected
+from headwater.features.asof import FEATURE_DATE, spine
+from headwater.pipelines.steps import AuditStage, Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
+from headwater.quality.audit import verify_frame
+from headwater.quality.population import DatePopulation
+from headwater.quality.verdict import Verdict
+from headwater.state.runs import CheckRow
+from headwater.state.streams import Commit
+from headwater.tables.delta import read_at
+
+
+def plan_audit(runtime: Runtime) -> Plan:
+    """Plan the audit of the last stage batch, unless these checks have judged it already."""
+    view = runtime.project.view
+    stream = runtime.stream("audit", view.name)
+    state = runtime.ledger.stream(stream)
+    title = f"audit {view.name}"
+    if state.open is not None:
+        return Plan(title, (unfinished(stream, state.open),))
+    staged = runtime.ledger.stream(runtime.stream("stage", view.name)).commits
+    if not staged:
+        return Plan(title, (), ("nothing is staged",))
+    last = staged[-1]
+    if _published(runtime, last.n) or verdict_of(runtime, last.n) is not None:
+        return Plan(title, (), ("the staged rows have their verdict already",))
+    stage = StageDates.model_validate(last.payload)
+    step = AuditStage(
+        view=view.name,
+        suite=_suite_digest(runtime),
+        run_date=runtime.run_date,
+        stage_n=last.n,
+        staged_version=int(str(last.facts["staged_version"])),
+        dates=stage.dates,
+        versions=stage.versions,
+        row_counts=_row_counts(runtime),
+    )
+    return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
+
+
+def audit_stage(step: AuditStage, runtime: Runtime) -> dict[str, JsonValue]:
+    """Run every check on the staged version and write the results down; the verdict is data, not an exception."""
+    project = runtime.project
+    staged = read_at(runtime.session(), project.path("staged", step.view), step.staged_version)
+    frame = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)))
+    checks = project.checks.for_environment(project.env)
+    verdict = verify_frame(
+        runtime.session(), frame, checks, per_date=_populations(step, runtime), row_counts=step.row_counts
+    )
+    runtime.run_log.append_checks(_check_rows(step, verdict, runtime))
+    failed = [result.name for result in verdict.results if not result.passed]
+    if failed:
+        runtime.log.write("validation_failed", data_source=step.view, record_count=0, checks=failed)
+    return {"passed": verdict.passed, "score": verdict.score, "failed": failed, "checks": len(verdict.results)}
+
+
+def verdict_of(runtime: Runtime, stage_n: int) -> Commit | None:
+    """The latest verdict that the present checks gave on a stage batch."""
+    digest = _suite_digest(runtime)
+    commits = runtime.ledger.stream(runtime.stream("audit", runtime.project.view.name)).commits
+    for commit in reversed(commits):
+        step = AuditStage.model_validate(commit.payload)
+        if step.stage_n == stage_n and step.suite == digest:
+            return commit
+    return None
+
+
+def require_passed(runtime: Runtime) -> None:
+    """Refuse to go on when the last staged rows did not pass.
+
+    Raises:
+        DataRejected: a blocking check failed, or the rows were never audited.
+    """
+    staged = runtime.ledger.stream(runtime.stream("stage", runtime.project.view.name)).commits
+    if not staged or _published(runtime, staged[-1].n):
+        return
+    verdict = verdict_of(runtime, staged[-1].n)
+    if verdict is None or not verdict.facts["passed"]:
+        raise rejection(runtime, staged[-1], verdict)
+
+
+def rejection(runtime: Runtime, staged: Commit, verdict: Commit | None) -> DataRejected:
+    """The error that says why staged rows may not be published."""
+    view = runtime.project.view.name
+    if verdict is None:
+        return DataRejected(
+            "not_verified",
+            f"The staged rows of {view} (batch {staged.n}) have no verdict of the present checks.",
+            remedy="Run verify_gold; published tables are unchanged.",
+            facts={"view": view, "stage_n": staged.n},
+        )
+    rows = [row for row in runtime.run_log.checks(stage_n=staged.n) if row.run_id == verdict.run_id]
+    failed = [row for row in rows if row.blocking and not row.passed]
+    lines = [f"{row.name} ({row.engine}): expected {row.expected}, found {row.observed}" for row in failed]
+    return DataRejected(
+        "checks_failed",
+        f"{len(failed)} blocking checks failed on the staged rows of {view}:\n  " + "\n  ".join(lines),
+        remedy="Published tables are unchanged. Correct the data, or conf/checks, and run again.",
+        facts={"view": view, "stage_n": staged.n, "checks": [row.name for row in failed]},
+    )
+
+
+def _published(runtime: Runtime, stage_n: int) -> bool:
+    commits = runtime.ledger.stream(runtime.stream("publish", runtime.project.view.name)).commits
+    return any(PublishStage.model_validate(commit.payload).stage_n == stage_n for commit in commits)
+
+
+def _suite_digest(runtime: Runtime) -> str:
+    checks = runtime.project.checks.for_environment(runtime.project.env)
+    return hashlib.sha256("\n".join(check.model_dump_json() for check in checks).encode()).hexdigest()[:16]
+
+
+def _row_counts(runtime: Runtime) -> dict[str, tuple[int, int]]:
+    """Records judged and quarantined per table since the last publication."""
+    view = runtime.project.view
+    publications = runtime.ledger.stream(runtime.stream("publish", view.name)).commits
+    since = PublishStage.model_validate(publications[-1].payload).silver_batches if publications else {}
+    counts = {}
+    for table in view.tables:
+        commits = runtime.ledger.stream(runtime.stream("silver", table)).commits
+        facts = [commit.facts for commit in commits if commit.n > since.get(table, 0)]
+        judged = sum(int(str(each["extracted"])) + int(str(each["replayed"])) for each in facts)
+        counts[table] = (judged, sum(int(str(each["quarantined"])) for each in facts))
+    return counts
+
+
+def _populations(step: AuditStage, runtime: Runtime) -> Sequence[DatePopulation]:
+    """Rows staged per date beside the population, which is counted from the dimension alone."""
+    spark, project = runtime.session(), runtime.project
+    view = project.view
+    staged = read_at(spark, project.path("staged", step.view), step.staged_version)
+    rows = {row[0]: row[1] for row in staged.groupBy(FEATURE_DATE).count().collect()}
+    wanted = sorted({day - timedelta(days=back) for day in step.dates for back in (0, 1)})
+    dates = spark.createDataFrame([(day,) for day in wanted], f"{FEATURE_DATE} date")
+    dimension = read_at(spark, project.path("silver", view.population.table), step.versions[view.population.table])
+    counted = spine(dimension, view, dates).groupBy(FEATURE_DATE).agg(F.countDistinct(view.entity)).collect()
+    population: dict[date, int] = {row[0]: row[1] for row in counted}
+    return [
+        DatePopulation(
+            date=day,
+            rows=rows.get(day, 0),
+            population=population.get(day, 0),
+            previous=population.get(day - timedelta(days=1)),
+        )
+        for day in step.dates
+    ]
+
+
+def _check_rows(step: AuditStage, verdict: Verdict, runtime: Runtime) -> list[CheckRow]:
+    return [
+        CheckRow(
+            run_id=runtime.run_id,
+            view=step.view,
+            stage_n=step.stage_n,
+            staged_version=step.staged_version,
+            name=result.name,
+            dimension=result.dimension,
+            layer=str(result.layer),
+            engine=result.engine,
+            blocking=result.blocking,
+            passed=result.passed,
+            expected=result.expected,
+            observed=result.observed,
+            ratio=result.ratio,
+            at=runtime.clock(),
+        )
+        for result in verdict.results
+    ]

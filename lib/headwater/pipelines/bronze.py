@@ -1,0 +1,120 @@
+"""Extraction: one batch per source and run date, in bronze once or not at all."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from headwater.config.base import JsonValue
+from headwater.errors import ConfigError, Unproven
+from headwater.pipelines.steps import ExtractBatch, Plan, PlannedStep, Runtime, unfinished
+from headwater.sources.base import Extent, Extraction, FileList, extent_from_json, extent_to_json
+from headwater.sources.failures import classify_spark_error
+from headwater.state.streams import StreamState
+from headwater.tables.delta import Batch, TableSpec, Written, append_once, ensure_table, find
+from headwater.transforms.conform import BATCH_ID, BRONZE_COLUMNS, EXTRACTED_AT, ROW_ID, SOURCE_FILE
+
+
+def plan_extract(runtime: Runtime, sources: Iterable[str]) -> Plan:
+    """Plan the extraction of the run date for some sources.
+
+    A source whose batch for the date (or a later one) is done has nothing to do: a rerun reads nothing.
+
+    Raises:
+        ConfigError: a source is unknown.
+        SourceUnavailable: a source does not tell its time.
+    """
+    steps, notes = [], []
+    for name in sources:
+        if name not in runtime.project.sources:
+            raise ConfigError(
+                "unknown_source",
+                f"Unknown source {name!r}.",
+                remedy=f"Sources in {runtime.project.conf / 'sources'}: {', '.join(sorted(runtime.project.sources))}.",
+                facts={"value": name, "known": sorted(runtime.project.sources)},
+            )
+        stream = runtime.stream("bronze", name)
+        state = runtime.ledger.stream(stream)
+        if state.open is not None:
+            steps.append(unfinished(stream, state.open))
+        elif any(str(commit.payload["run_date"]) >= runtime.run_date.isoformat() for commit in state.commits):
+            notes.append(f"{name}: extracted for {runtime.run_date} already")
+        else:
+            steps.append(PlannedStep(stream, _next_batch(runtime, name, state), decided_on=state.last_n))
+    return Plan(f"extract into bronze for {runtime.run_date}", tuple(steps), tuple(notes))
+
+
+def extract(step: ExtractBatch, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
+    """Read the extent and append it; a batch that bronze holds already is only reported.
+
+    Returns:
+        `records`, `counted` (the source's own count, where it has one), `extent` (what was really read).
+
+    Raises:
+        Unproven: bronze holds another number of records than the source counted in the same snapshot.
+    """
+    location = runtime.project.path("bronze", step.source)
+    if step.extent is None:
+        return {"records": 0, "counted": 0, "extent": None}
+    written = find(location, batch) or _read_and_append(step, batch, runtime, location)
+    counted = written.facts["counted"]
+    if counted is not None and counted != written.rows:
+        raise Unproven(
+            "count_mismatch",
+            f"{step.source} counted {counted} records in its snapshot, bronze received {written.rows}.",
+            remedy="The batch stays open. Report this with the ledger's intent of the stream.",
+            facts={"source": step.source, "counted": counted, "received": written.rows},
+        )
+    return {"records": written.rows, "counted": counted, "extent": written.facts["extent"]}
+
+
+def _next_batch(runtime: Runtime, name: str, state: StreamState) -> ExtractBatch:
+    read = [commit.facts["extent"] for commit in state.commits]
+    previous = [extent_from_json(extent) for extent in read if isinstance(extent, str)]
+    extent = runtime.source(name).extent(previous)
+    instant = runtime.clock() if extent is None else _instant(runtime, name, extent)
+    return ExtractBatch(
+        source=name,
+        run_date=runtime.run_date,
+        extracted_at=instant,
+        extent=None if extent is None else extent_to_json(extent),
+    )
+
+
+def _instant(runtime: Runtime, name: str, extent: Extent) -> datetime:
+    """The source's clock when the extent was decided: a window ends a settle delay before it."""
+    if isinstance(extent, FileList):
+        return extent.instant
+    settle = timedelta(seconds=getattr(runtime.project.sources[name], "settle_seconds", 0))
+    return extent.hi + settle
+
+
+def _read_and_append(step: ExtractBatch, batch: Batch, runtime: Runtime, location: str) -> Written:
+    spark = runtime.session()
+    extent = extent_from_json(step.extent or "")
+    try:
+        with runtime.source(step.source).read(spark, extent) as extraction:
+            frame = _bronze_rows(extraction, step, batch)
+            ensure_table(spark, TableSpec(location, frame.schema))
+            facts: dict[str, JsonValue] = {"counted": extraction.counted, "extent": extent_to_json(extraction.extent)}
+            return append_once(frame, location, batch.with_facts(facts))
+    except (Py4JError, PySparkException) as error:
+        raise classify_spark_error(error, step.source) or error from error
+
+
+def _bronze_rows(extraction: Extraction, step: ExtractBatch, batch: Batch) -> DataFrame:
+    """The source's columns behind the five that say where a record came from."""
+    frame = extraction.frame
+    source_file = F.col(SOURCE_FILE) if SOURCE_FILE in frame.columns else F.lit(None).cast("string")
+    origin = {
+        BATCH_ID: F.lit(batch.id),
+        "_source": F.lit(step.source),
+        EXTRACTED_AT: F.lit(step.extracted_at.astimezone(UTC).replace(tzinfo=None).isoformat()).cast("timestamp"),
+        SOURCE_FILE: source_file,
+        ROW_ID: F.concat_ws("-", F.lit(batch.id), F.monotonically_increasing_id()),
+    }
+    own = [F.col(f"`{name}`") for name in frame.columns if name not in BRONZE_COLUMNS]
+    return frame.select(*(column.alias(name) for name, column in origin.items()), *own)

@@ -1,0 +1,209 @@
+"""Gold: which dates to compute, stage them, and publish what the audit let through.
+
+    silver commits since the last publish ──touched days x windows──> affected published dates ─┐
+    dates not published yet up to the run date ─────────────────────────────────────────────────┴─> stage ─> publish
+
+Every decision here reads the ledger only. The audit stands between the two; see `pipelines.audit`.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from headwater.config.base import JsonValue
+from headwater.config.features import FeatureView
+from headwater.contracts.schema import spark_type
+from headwater.errors import DataRejected
+from headwater.features.windows import feature_rows
+from headwater.pipelines.audit import rejection, verdict_of
+from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
+from headwater.state.streams import Commit
+from headwater.tables.delta import Batch, ensure_table, find, prove, read_at, replace_dates_once, version
+from headwater.tables.publish import (
+    FEATURE_DATE,
+    closed_months,
+    compact_months,
+    history_spec,
+    publish_history,
+    publish_latest,
+    staged_spec,
+)
+
+
+def plan_stage(runtime: Runtime) -> Plan:
+    """Plan which dates to compute: those not published up to the run date, and published ones that changed."""
+    view = runtime.project.view
+    stream = runtime.stream("stage", view.name)
+    state = runtime.ledger.stream(stream)
+    title = f"stage {view.name}"
+    if state.open is not None:
+        return Plan(title, (unfinished(stream, state.open),))
+    publications = runtime.ledger.stream(runtime.stream("publish", view.name)).commits
+    batches = {table: runtime.ledger.stream(runtime.stream("silver", table)).last_n for table in view.tables}
+    dates = _dates_to_compute(runtime, publications)
+    if not dates:
+        return Plan(title, (), (f"{runtime.run_date} is published and nothing it rests on has changed",))
+    versions = {table: version(runtime.project.path("silver", table)) for table in view.tables}
+    if missing := sorted(table for table, at in versions.items() if at is None):
+        raise DataRejected(
+            "no_silver",
+            f"There is no silver table yet for {', '.join(missing)}.",
+            remedy="Run extract_bronze and build_silver for every source first.",
+            facts={"tables": missing},
+        )
+    step = StageDates(
+        view=view.name,
+        pipeline_version=view.pipeline_version,
+        run_date=runtime.run_date,
+        dates=dates,
+        versions={table: at for table, at in versions.items() if at is not None},
+        silver_batches=batches,
+    )
+    if state.commits and _same_input(StageDates.model_validate(state.commits[-1].payload), step):
+        return Plan(title, (), (f"{len(dates)} dates are staged from the same input already",))
+    return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
+
+
+def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
+    """Compute the view for the dates, from silver at the pinned versions, into the staging table."""
+    project, view = runtime.project, runtime.project.view
+    location = project.path("staged", view.name)
+    written = find(location, batch)
+    if written is None:
+        spark = runtime.session()
+        ensure_table(spark, staged_spec(location, view_schema(view, runtime)))
+        silver = {table: read_at(spark, project.path("silver", table), at) for table, at in step.versions.items()}
+        dates = spark.createDataFrame([(day,) for day in step.dates], f"{FEATURE_DATE} date")
+        rows = feature_rows(view, project.tables, silver, dates)
+        written = replace_dates_once(rows, location, FEATURE_DATE, step.dates, batch)
+    runtime.log.write("feature_computed", data_source=view.name, record_count=written.rows, dates=len(step.dates))
+    return {"rows": written.rows, "staged_version": written.version}
+
+
+def plan_publish(runtime: Runtime) -> Plan:
+    """Plan the publication of the last stage batch.
+
+    Raises:
+        DataRejected: its audit failed, or it was never audited.
+    """
+    view = runtime.project.view
+    stream = runtime.stream("publish", view.name)
+    state = runtime.ledger.stream(stream)
+    title = f"publish {view.name}"
+    if state.open is not None:
+        return Plan(title, (unfinished(stream, state.open),))
+    staged = runtime.ledger.stream(runtime.stream("stage", view.name)).commits
+    if not staged:
+        return Plan(title, (), ("nothing is staged",))
+    last = staged[-1]
+    published = [PublishStage.model_validate(commit.payload) for commit in state.commits]
+    if any(publication.stage_n == last.n for publication in published):
+        return Plan(title, (), ("the staged dates are published already",))
+    verdict = verdict_of(runtime, last.n)
+    if verdict is None or not verdict.facts["passed"]:
+        raise rejection(runtime, last, verdict)
+    step = StageDates.model_validate(last.payload)
+    before = _dates(published)
+    after = before | set(step.dates)
+    closed_already = closed_months(before, max(before, default=date.min))
+    touched = {day.replace(day=1) for day in step.dates}
+    publication = PublishStage(
+        view=view.name,
+        pipeline_version=step.pipeline_version,
+        run_date=runtime.run_date,
+        stage_n=last.n,
+        staged_version=int(str(last.facts["staged_version"])),
+        dates=step.dates,
+        silver_batches=step.silver_batches,
+        compact=tuple(m for m in closed_months(after, max(after)) if m in touched or m not in closed_already),
+    )
+    return Plan(title, (PlannedStep(stream, publication, decided_on=state.last_n),))
+
+
+def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
+    """Replace history from the audited version, rebuild latest from it, compact closed months."""
+    spark, project, view = runtime.session(), runtime.project, runtime.project.view
+    history, latest = project.path("gold", view.name), project.path("gold", f"{view.name}_latest")
+    schema = view_schema(view, runtime)
+    ensure_table(spark, history_spec(history, schema))
+    ensure_table(spark, staged_spec(latest, schema))
+    staged = read_at(spark, project.path("staged", view.name), step.staged_version)
+    audited = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)))
+    published = find(history, batch) or publish_history(audited, history, step.dates, batch)
+    newest = find(latest, batch) or publish_latest(
+        read_at(spark, history, published.version), latest, view.entity, batch
+    )
+    compact_months(spark, history, step.compact, view.entity)
+    prove(history, batch)
+    runtime.log.write("materialization_done", data_source=view.name, record_count=published.rows)
+    return {"rows": published.rows, "history_version": published.version, "latest_version": newest.version}
+
+
+def view_schema(view: FeatureView, runtime: Runtime) -> T.StructType:
+    """The view's published columns as Spark types them."""
+    dimension = runtime.project.tables[view.population.table]
+    declared = {column.name: column.type for column in dimension.columns}
+    fields = [T.StructField(view.entity, spark_type(declared[view.entity])), T.StructField(FEATURE_DATE, T.DateType())]
+    fields += [T.StructField(feature.name, spark_type(feature.type)) for feature in view.aggregates]
+    fields += [T.StructField(name, spark_type(declared[name])) for name in view.attributes]
+    fields.append(T.StructField("stale_sources", T.ArrayType(T.StringType())))
+    fields.append(T.StructField("pipeline_version", T.StringType()))
+    return T.StructType(fields)
+
+
+def affected_dates(view: FeatureView, touched: dict[str, Iterable[date]], published: Sequence[date]) -> set[date]:
+    """Published dates whose rows can change when rows of some event days changed.
+
+    Args:
+        view: its windows say how far a day reaches: window - 1 days for a window, for ever for lifetime features and
+            for the dimension.
+        touched: event days of old and new row images, by silver table.
+        published: the published dates.
+    """
+    reach = {group.table: group.longest_window for group in view.groups} | {view.population.table: None}
+    affected: set[date] = set()
+    for table, days in touched.items():
+        for day in days:
+            affected |= {at for at in published if day <= at and _within(at, day, reach[table])}
+    return affected
+
+
+def _dates_to_compute(runtime: Runtime, publications: Sequence[Commit]) -> tuple[date, ...]:
+    day = timedelta(days=1)
+    published = _dates(PublishStage.model_validate(commit.payload) for commit in publications)
+    if not published:
+        first = runtime.run_date - (runtime.project.initial_dates - 1) * day
+        return tuple(first + offset * day for offset in range(runtime.project.initial_dates))
+    gap = max((runtime.run_date - max(published)).days, 0)
+    missing = {max(published) + offset * day for offset in range(1, gap + 1)}
+    if runtime.run_date not in published:
+        missing.add(runtime.run_date)
+    last = PublishStage.model_validate(publications[-1].payload)
+    touched = {
+        table: [
+            date.fromisoformat(str(day))
+            for commit in runtime.ledger.stream(runtime.stream("silver", table)).commits
+            if commit.n > last.silver_batches[table]
+            for day in _texts(commit.facts["touched"])
+        ]
+        for table in runtime.project.view.tables
+    }
+    return tuple(sorted(missing | affected_dates(runtime.project.view, dict(touched), sorted(published))))
+
+
+def _within(at: date, day: date, window: int | None) -> bool:
+    return window is None or (at - day).days < window
+
+
+def _texts(value: JsonValue) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _dates(publications: Iterable[PublishStage]) -> set[date]:
+    return {day for publication in publications for day in publication.dates}
+
+
+def _same_input(one: StageDates, other: StageDates) -> bool:
+    return one.model_copy(update={"run_date": other.run_date}) == other

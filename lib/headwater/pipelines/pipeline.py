@@ -1,0 +1,63 @@
+"""The whole flow in one session: every source, every table, stage, audit, publish."""
+
+from headwater.pipelines.audit import plan_audit, require_passed
+from headwater.pipelines.bronze import plan_extract
+from headwater.pipelines.gold import plan_publish, plan_stage
+from headwater.pipelines.report import write_report
+from headwater.pipelines.run import rows_of, run_plan
+from headwater.pipelines.silver import plan_conform
+from headwater.pipelines.steps import Plan, Runtime
+from headwater.state.streams import Commit
+
+
+def run_sources(runtime: Runtime) -> tuple[Commit, ...]:
+    """Extract every source for the run date."""
+    return run_plan(plan_extract(runtime, runtime.project.sources), runtime)
+
+
+def run_tables(runtime: Runtime) -> tuple[Commit, ...]:
+    """Conform every table, dimensions before the tables that refer to them."""
+    commits: tuple[Commit, ...] = ()
+    for contract in runtime.project.dimensions_first:
+        commits += run_plan(plan_conform(runtime, contract.name), runtime)
+    return commits
+
+
+def run_audit(runtime: Runtime) -> tuple[Commit, ...]:
+    """Audit what is staged.
+
+    Raises:
+        DataRejected: a blocking check failed; the results are in the ledger.
+    """
+    commits = run_plan(plan_audit(runtime), runtime)
+    write_report(runtime)
+    require_passed(runtime)
+    return commits
+
+
+def run_publish(runtime: Runtime) -> tuple[Commit, ...]:
+    """Publish what the audit let through."""
+    commits = run_plan(plan_publish(runtime), runtime)
+    if commits:
+        write_report(runtime)
+    return commits
+
+
+def run_pipeline(runtime: Runtime) -> int:
+    """Do all of it; returns the rows that its steps handled, 0 when there was nothing to do."""
+    commits = run_sources(runtime) + run_tables(runtime)
+    commits += run_plan(plan_stage(runtime), runtime)
+    commits += run_audit(runtime)
+    commits += run_publish(runtime)
+    return sum(rows_of(commit) for commit in commits)
+
+
+def plan_pipeline(runtime: Runtime) -> tuple[Plan, ...]:
+    """What each stage would do as things stand; a stage plans on what the ones before it have done so far."""
+    tables = runtime.project.dimensions_first
+    return (
+        plan_extract(runtime, runtime.project.sources),
+        *(plan_conform(runtime, contract.name) for contract in tables),
+        plan_stage(runtime),
+        plan_audit(runtime),
+    )

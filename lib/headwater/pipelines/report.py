@@ -1,0 +1,100 @@
+"""The quality report of the last staged batch, written beside the ledger as JSON and as a page."""
+
+import json
+from collections import Counter
+from typing import cast, get_args
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from headwater.config.quality import Dimension
+from headwater.pipelines.audit import verdict_of
+from headwater.pipelines.equation import TERMS
+from headwater.pipelines.steps import PublishStage, Runtime, StageDates
+from headwater.quality.facts import QualityReport, RowEquation, StepTiming, TableLayout
+from headwater.quality.report import report_html, report_json
+from headwater.quality.verdict import CheckResult, Engine, Verdict
+from headwater.state.files import write_file
+from headwater.state.runs import CheckRow
+from headwater.state.streams import Commit
+from headwater.tables.delta import exists
+
+
+def write_report(runtime: Runtime) -> None:
+    """Write `ops/reports/<run_id>.json` and `.html` about the last staged batch, if it has a verdict."""
+    view = runtime.project.view
+    staged = runtime.ledger.stream(runtime.stream("stage", view.name)).commits
+    verdict = verdict_of(runtime, staged[-1].n) if staged else None
+    if verdict is None:
+        return
+    report = _assemble(runtime, staged[-1], verdict)
+    folder = runtime.project.path("ops", "reports")
+    write_file(f"{folder}/{runtime.run_id}.json", json.dumps(report_json(report), indent=2, default=str))
+    write_file(f"{folder}/{runtime.run_id}.html", report_html(report))
+
+
+def _assemble(runtime: Runtime, staged: Commit, verdict: Commit) -> QualityReport:
+    project, step = runtime.project, StageDates.model_validate(staged.payload)
+    checks = [row for row in runtime.run_log.checks(stage_n=staged.n) if row.run_id == verdict.run_id]
+    batches = _silver_batches(runtime, step, staged.n)
+    reasons: dict[str, Counter[str]] = {}
+    for source, commit in batches:
+        found = commit.facts["reasons"]
+        counts = {str(name): int(str(count)) for name, count in found.items()} if isinstance(found, dict) else {}
+        reasons.setdefault(source, Counter()).update(counts)
+    return QualityReport(
+        pipeline=project.pipeline,
+        run_id=runtime.run_id,
+        run_date=runtime.run_date,
+        dates=step.dates,
+        verdict=Verdict(tuple(_check(row) for row in checks)),
+        rows=tuple(_equation(source, commit) for source, commit in batches),
+        quarantine={source: dict(counts) for source, counts in reasons.items() if counts},
+        steps=tuple(
+            StepTiming(f"{each.step} {str(each.stream).split('/')[1]}", "done", each.seconds)
+            for each in runtime.run_log.steps(runtime.run_id)
+        ),
+        layout=tuple(_layout(project.path("gold", name), name) for name in _published_tables(runtime)),
+    )
+
+
+def _published_tables(runtime: Runtime) -> tuple[str, ...]:
+    name = runtime.project.view.name
+    return tuple(each for each in (name, f"{name}_latest") if exists(runtime.project.path("gold", each)))
+
+
+def _silver_batches(runtime: Runtime, step: StageDates, stage_n: int) -> list[tuple[str, Commit]]:
+    """The silver batches that this stage batch is the first to hold."""
+    publications = runtime.ledger.stream(runtime.stream("publish", runtime.project.view.name)).commits
+    earlier = [PublishStage.model_validate(each.payload) for each in publications]
+    before = [each.silver_batches for each in earlier if each.stage_n < stage_n]
+    since = before[-1] if before else {}
+    return [
+        (runtime.project.tables[table].source, commit)
+        for table, upto in step.silver_batches.items()
+        for commit in runtime.ledger.stream(runtime.stream("silver", table)).commits
+        if since.get(table, 0) < commit.n <= upto
+    ]
+
+
+def _equation(source: str, commit: Commit) -> RowEquation:
+    return RowEquation(source=source, **{term: int(str(commit.facts[term])) for term in TERMS})
+
+
+def _check(row: CheckRow) -> CheckResult:
+    return CheckResult(
+        name=row.name,
+        dimension=next(name for name in get_args(Dimension) if name == row.dimension),
+        layer=int(row.layer),
+        engine=cast("Engine", row.engine),
+        blocking=row.blocking,
+        passed=row.passed,
+        expected=row.expected,
+        observed=row.observed,
+        ratio=row.ratio,
+    )
+
+
+def _layout(location: str, name: str) -> TableLayout:
+    sizes = pa.table(DeltaTable(location).get_add_actions(flatten=True))["size_bytes"].to_pylist()
+    return TableLayout(name, files=len(sizes), bytes=sum(sizes))

@@ -1,0 +1,115 @@
+"""Execute a plan: for each step an intent, the work under a lease, the commit."""
+
+from time import monotonic
+from typing import assert_never
+
+from headwater.config.base import JsonValue
+from headwater.pipelines.audit import audit_stage
+from headwater.pipelines.bronze import extract
+from headwater.pipelines.gold import publish_stage, stage_dates
+from headwater.pipelines.silver import conform_batch
+from headwater.pipelines.steps import (
+    AuditStage,
+    ConformBatch,
+    ExtractBatch,
+    Plan,
+    PlannedStep,
+    PublishStage,
+    Runtime,
+    StageDates,
+    from_payload,
+    to_payload,
+)
+from headwater.state.runs import StepRow
+from headwater.state.streams import Commit
+from headwater.tables.delta import Batch, last_transaction
+
+
+def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:
+    """Execute the steps in order.
+
+    Returns:
+        The commits made, one per step; none means there was nothing to do.
+
+    Raises:
+        HeadwaterError: the first step that fails; its batch stays open and the next run finishes it.
+    """
+    for note in plan.notes:
+        runtime.progress(f"  {note}")
+    return tuple(_run_step(planned, runtime) for planned in plan.steps)
+
+
+def _run_step(planned: PlannedStep, runtime: Runtime) -> Commit:
+    # The session is asked for first: whoever only wants to know whether there is work stops here, before any intent.
+    runtime.session()
+    clock, started_at = monotonic(), runtime.clock()
+    if planned.unfinished:
+        intent = runtime.ledger.resume(planned.unfinished)
+    else:
+        target = last_transaction(_target(planned, runtime), planned.stream)
+        intent = runtime.ledger.begin(
+            planned.stream, to_payload(planned.step), table_version=target, last_n=planned.decided_on
+        )
+    step, name = from_payload(intent.payload), intent.stream.split("/")[1]
+    with runtime.ledger.holding(intent):
+        facts = _execute(step, Batch(intent.stream, intent.n), runtime)
+        runtime.failpoint(f"{step.kind}:{name}:written")
+        commit = runtime.ledger.commit(intent, facts)
+        runtime.failpoint(f"{step.kind}:{name}:committed")
+    seconds = monotonic() - clock
+    runtime.run_log.append_step(
+        StepRow(
+            run_id=runtime.run_id,
+            step=step.kind,
+            stream=intent.stream,
+            n=intent.n,
+            started_at=started_at,
+            seconds=seconds,
+            facts=facts,
+        )
+    )
+    runtime.log.write("step_done", data_source=name, record_count=rows_of(commit), step=step.kind, seconds=seconds)
+    runtime.progress(f"  {step.kind:<8} {name:<28} {rows_of(commit):>12,} rows {seconds:>7.1f} s")
+    return commit
+
+
+def rows_of(commit: Commit) -> int:
+    """Rows that a step handled, for logs and the execution result."""
+    facts = commit.facts
+    if "inserted" in facts:
+        return int(str(facts["extracted"])) + int(str(facts["replayed"]))
+    return int(str(facts.get("records", facts.get("rows", 0))))
+
+
+def _execute(
+    step: ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage, batch: Batch, runtime: Runtime
+) -> dict[str, JsonValue]:
+    match step:
+        case ExtractBatch():
+            return extract(step, batch, runtime)
+        case ConformBatch():
+            return conform_batch(step, batch, runtime)
+        case StageDates():
+            return stage_dates(step, batch, runtime)
+        case AuditStage():
+            return audit_stage(step, runtime)
+        case PublishStage():
+            return publish_stage(step, batch, runtime)
+        case _:
+            assert_never(step)
+
+
+def _target(planned: PlannedStep, runtime: Runtime) -> str:
+    """The table whose transactions number a stream, so that a lost ledger cannot make numbers go back."""
+    project, step = runtime.project, planned.step
+    match step:
+        case ExtractBatch():
+            return project.path("bronze", step.source)
+        case ConformBatch():
+            return project.path("silver", step.table)
+        case StageDates() | AuditStage():
+            return project.path("staged", step.view)
+        case PublishStage():
+            return project.path("gold", step.view)
+        case _:
+            assert_never(step)

@@ -1,0 +1,245 @@
+"""Conforming: bronze batches and waiting quarantine into silver, every record accounted for.
+
+    new bronze + waiting quarantine ──conform──> rejected ──> quarantine (append)
+                                             └─> accepted ──winners──> effects ──> silver (MERGE)
+                                                                               └─> quarantine (status: replayed)
+
+The row equation is counted on the two persisted frames before anything is written. What a retry sees is pinned by the
+intent, so it classifies every row as the first attempt did.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from headwater.config.base import JsonValue
+from headwater.config.tables import TableContract
+from headwater.contracts.schema import VALID_FROM, VALID_TO, Form, struct_type
+from headwater.pipelines.equation import Effects, Judged, count_effects, count_judged, require_sum, terms
+from headwater.pipelines.steps import BronzeBatch, ConformBatch, Plan, PlannedStep, Runtime, unfinished
+from headwater.state.streams import StreamState
+from headwater.tables.delta import Batch, TableSpec, Upsert, append_once, ensure_table, merge_once, read_at, version
+from headwater.tables.quarantine import waiting_batches
+from headwater.transforms.conform import BATCH_ID, EXTRACTED_AT, REASONS, ROW_ID, conform
+from headwater.transforms.dedup import BUCKET, EFFECT, classify, winners
+from headwater.transforms.history import versions
+from headwater.transforms.quarantine import (
+    CONTENT,
+    QUARANTINE_SCHEMA,
+    RECORD_ID,
+    quarantine_rows,
+    unseen,
+    waiting,
+    with_content,
+)
+
+_FORMS: Mapping[str, Form] = {"jdbc": "typed", "mongo": "document", "files": "text"}
+_CARRIED = (BATCH_ID, EXTRACTED_AT, ROW_ID, RECORD_ID, CONTENT)
+# A dimension's first version answers for all time before it; as a touched day that is the first day there is.
+_BEGINNING = "0001-01-01"
+
+
+def plan_conform(runtime: Runtime, table: str) -> Plan:
+    """Plan the next silver batch of one table: bronze batches not taken up yet, and quarantine that may pass now."""
+    contract = runtime.project.tables[table]
+    stream = runtime.stream("silver", table)
+    state = runtime.ledger.stream(stream)
+    title = f"conform into silver.{table}"
+    if state.open is not None:
+        return Plan(title, (unfinished(stream, state.open),))
+    step = ConformBatch(
+        table=table,
+        run_date=runtime.run_date,
+        batches=_new_batches(runtime, contract, state),
+        replay=_replayable(runtime, contract, state),
+        versions=_versions(runtime, contract),
+    )
+    if not step.batches and not step.replay:
+        return Plan(title, (), (f"{table}: holds every bronze batch already",))
+    return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
+
+
+def conform_batch(step: ConformBatch, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
+    """Classify the batch's records, prove that they add up, and write them.
+
+    Returns:
+        The terms of the row equation, records per reason, and the days whose features may change.
+
+    Raises:
+        Unproven: the row equation does not hold, or a write left no commit.
+    """
+    contract = runtime.project.tables[step.table]
+    seen = _pinned(step, contract, runtime)
+    judged = _judge(step, contract, seen, runtime).persist()
+    effects = classify(winners(judged.where(F.size(REASONS) == 0), contract), seen.silver, contract).persist()
+    try:
+        counted = count_judged(judged)
+        effected = count_effects(effects, _event_times(runtime, step.table))
+        committed = sum(each.records for each in step.batches)
+        equation = terms(require_sum(contract.source, counted, effected, committed=committed))
+        work = _Work(batch.with_facts(equation), contract, seen, judged, effects, counted, effected)
+        touched = _write(work, runtime)
+        return {**equation, "reasons": dict(counted.reasons), "touched": list(touched)}
+    finally:
+        judged.unpersist()
+        effects.unpersist()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinned:
+    """The tables as the batch sees them."""
+
+    bronze: DataFrame
+    quarantine: DataFrame
+    silver: DataFrame
+    known: DataFrame | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    batch: Batch
+    contract: TableContract
+    seen: _Pinned
+    judged: DataFrame
+    effects: DataFrame
+    counted: Judged
+    effected: Effects
+
+
+def _new_batches(runtime: Runtime, contract: TableContract, state: StreamState) -> tuple[BronzeBatch, ...]:
+    taken = {each.id for commit in state.commits for each in ConformBatch.model_validate(commit.payload).batches}
+    extracted = runtime.ledger.stream(runtime.stream("bronze", contract.source)).commits
+    return tuple(
+        BronzeBatch(id=commit.batch_id, records=int(str(commit.facts["records"])))
+        for commit in extracted
+        if commit.batch_id not in taken
+    )
+
+
+def _replayable(runtime: Runtime, contract: TableContract, state: StreamState) -> tuple[str, ...]:
+    """Bronze batches with records that wait for a dimension's key, if the dimension changed since they were judged."""
+    rule = contract.reference
+    if rule is None or not state.commits:
+        return ()
+    dimension = version(runtime.project.path("silver", rule.table))
+    if ConformBatch.model_validate(state.commits[-1].payload).versions["dimension"] == dimension:
+        return ()
+    location = runtime.project.path("quarantine", contract.source)
+    return waiting_batches(location, version(location), rule.reason)
+
+
+def _versions(runtime: Runtime, contract: TableContract) -> dict[str, int | None]:
+    project, rule = runtime.project, contract.reference
+    return {
+        "bronze": version(project.path("bronze", contract.source)),
+        "quarantine": version(project.path("quarantine", contract.source)),
+        "silver": version(project.path("silver", contract.name)),
+        "dimension": version(project.path("silver", rule.table)) if rule else None,
+    }
+
+
+def _pinned(step: ConformBatch, contract: TableContract, runtime: Runtime) -> _Pinned:
+    """Open every table at the version of the intent; one that did not exist then is empty, as its version 0 is."""
+    spark, project = runtime.session(), runtime.project
+    silver, quarantine = project.path("silver", contract.name), project.path("quarantine", contract.source)
+    ensure_table(spark, _silver_spec(silver, contract))
+    ensure_table(spark, TableSpec(quarantine, QUARANTINE_SCHEMA))
+    known = None
+    if rule := contract.reference:
+        known = _known_keys(spark, runtime, step.versions["dimension"], rule.table, rule.column)
+    return _Pinned(
+        bronze=read_at(spark, project.path("bronze", contract.source), step.versions["bronze"] or 0),
+        quarantine=read_at(spark, quarantine, step.versions["quarantine"] or 0),
+        silver=read_at(spark, silver, step.versions["silver"] or 0),
+        known=known,
+    )
+
+
+def _known_keys(spark: SparkSession, runtime: Runtime, at: int | None, table: str, column: str) -> DataFrame:
+    dimension = runtime.project.tables[table]
+    location = runtime.project.path("silver", table)
+    ensure_table(spark, _silver_spec(location, dimension))
+    return read_at(spark, location, at or 0).select(F.col(dimension.key[0]).alias(column)).distinct()
+
+
+def _silver_spec(location: str, contract: TableContract) -> TableSpec:
+    fields = [
+        *struct_type(contract).fields,
+        T.StructField(BUCKET, T.IntegerType()),
+        T.StructField(BATCH_ID, T.StringType()),
+    ]
+    if contract.kind == "history":
+        fields += [T.StructField(name, T.TimestampType()) for name in (VALID_FROM, VALID_TO)]
+    feed = {"delta.enableChangeDataFeed": "true"}
+    return TableSpec(location, T.StructType(fields), partition_by=(BUCKET,), properties=feed)
+
+
+def _judge(step: ConformBatch, contract: TableContract, seen: _Pinned, runtime: Runtime) -> DataFrame:
+    """Every record of the batch with its reasons; waiting records that still wait are not part of it."""
+    form = _FORMS[runtime.project.sources[contract.source].kind]
+    records = seen.bronze.where(F.col(BATCH_ID).isin([each.id for each in step.batches]))
+    records = records.withColumn(RECORD_ID, F.lit(None).cast("string"))
+    rule = contract.reference
+    if rule and step.replay:
+        asked = F.broadcast(waiting(seen.quarantine, rule.reason))
+        again = seen.bronze.where(F.col(BATCH_ID).isin(list(step.replay))).join(
+            asked, on=[BATCH_ID, ROW_ID], how="inner"
+        )
+        records = records.unionByName(again)
+    judged = conform(with_content(records), contract, form, seen.known, _CARRIED)
+    if rule is None:
+        return judged
+    still_waiting = F.col(RECORD_ID).isNotNull() & (F.col(REASONS) == F.array(F.lit(rule.reason)))
+    return judged.where(~still_waiting)
+
+
+def _event_times(runtime: Runtime, table: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(group.event_time for group in runtime.project.view.groups if group.table == table))
+
+
+def _write(work: _Work, runtime: Runtime) -> tuple[str, ...]:
+    """Quarantine first, then silver, then the status of what was replayed; each once, each proved."""
+    project, contract = runtime.project, work.contract
+    quarantine = project.path("quarantine", contract.source)
+    batch = work.batch
+    if work.counted.quarantined:
+        rejected = quarantine_rows(work.judged.where(F.size(REASONS) > 0), contract.source, "silver")
+        append_once(unseen(rejected, work.seen.quarantine), quarantine, batch)
+    touched = work.effected.touched
+    if work.effected.changes:
+        changed = work.effects.where(F.col(EFFECT).isin("inserted", "updated"))
+        if contract.kind == "history":
+            touched = _touched_by_versions(versions(work.seen.silver, changed, contract), changed, contract)
+            changed = _changed_versions(work.seen.silver, changed, contract)
+        rows = changed.withColumn(BATCH_ID, F.lit(batch.id))
+        upsert = Upsert(key=contract.row_key, buckets=work.effected.buckets)
+        merge_once(rows.select(*_silver_columns(contract)), project.path("silver", contract.name), upsert, batch)
+    if work.counted.replayed:
+        done = work.judged.where(F.col(RECORD_ID).isNotNull() & (F.size(REASONS) == 0))
+        status = done.select(F.col(RECORD_ID).alias("id"), F.lit("replayed").alias("status"))
+        replay = Batch(f"{batch.stream}/replay", batch.n, batch.facts)
+        merge_once(status, quarantine, Upsert(key=["id"], columns=["status"]), replay)
+    return touched
+
+
+def _silver_columns(contract: TableContract) -> tuple[str, ...]:
+    validity = (VALID_FROM, VALID_TO) if contract.kind == "history" else ()
+    return (*contract.names, BUCKET, BATCH_ID, *validity)
+
+
+def _changed_versions(silver: DataFrame, changed: DataFrame, contract: TableContract) -> DataFrame:
+    """The versions that differ from silver's: the batch's own, and neighbours whose validity moved."""
+    columns = [name for name in _silver_columns(contract) if name != BATCH_ID]
+    return versions(silver, changed, contract).select(*columns).exceptAll(silver.select(*columns))
+
+
+def _touched_by_versions(every: DataFrame, changed: DataFrame, contract: TableContract) -> tuple[str, ...]:
+    """First days that the batch's versions answer for; a neighbour they shorten changes on the same days."""
+    own = every.join(changed.select(*contract.row_key), on=list(contract.row_key), how="left_semi")
+    since = F.coalesce(F.to_date(VALID_FROM), F.lit(_BEGINNING).cast("date"))
+    days: list[date] = own.agg(F.collect_set(since)).first()[0]  # type: ignore[index]
+    return tuple(sorted(day.isoformat() for day in days))

@@ -1,0 +1,198 @@
+"""What a run will do, as data: the steps of a plan, and the runtime they are given.
+
+A plan is made by reading only (configuration, ledger, table versions, the sources' clocks) and needs no session. The
+same plan object is printed by `--dry-run` and executed by `pipelines.run`. A step's fields are everything that decides
+its batch: they become the intent's payload, and a retry is built from that payload alone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+from pyspark.sql import SparkSession
+
+from headwater.config.base import JsonValue, Spec
+from headwater.config.project import Project
+from headwater.sources.base import Source
+from headwater.state.ledger import Ledger
+from headwater.state.runs import RunLog
+from headwater.state.streams import Intent
+from headwater.telemetry.logs import EventLog
+
+
+class ExtractBatch(Spec):
+    """Read one extent of a source and append it to bronze."""
+
+    kind: Literal["extract"] = "extract"
+    source: str
+    run_date: date
+    extracted_at: datetime
+    extent: str | None = Field(default=None, description="As sources write it; None: there is nothing new to read.")
+
+
+class BronzeBatch(Spec):
+    """A batch of bronze that silver has not taken up yet."""
+
+    id: str
+    records: int
+
+
+class ConformBatch(Spec):
+    """Conform bronze batches, and waiting quarantine, into silver; decided on pinned versions."""
+
+    kind: Literal["conform"] = "conform"
+    table: str
+    run_date: date
+    batches: tuple[BronzeBatch, ...]
+    replay: tuple[str, ...] = Field(default=(), description="bronze batches with waiting quarantine")
+    versions: dict[str, int | None] = Field(
+        description="bronze, quarantine, silver and dimension, as the batch sees them"
+    )
+
+
+class StageDates(Spec):
+    """Compute feature rows of some dates into the staging table."""
+
+    kind: Literal["stage"] = "stage"
+    view: str
+    pipeline_version: str
+    run_date: date
+    dates: tuple[date, ...]
+    versions: dict[str, int] = Field(description="silver tables")
+    silver_batches: dict[str, int] = Field(description="last silver batch that each table holds")
+
+
+class AuditStage(Spec):
+    """Check the staged rows of one stage batch, at one version."""
+
+    kind: Literal["audit"] = "audit"
+    view: str
+    suite: str = Field(description="digest of the checks")
+    run_date: date
+    stage_n: int
+    staged_version: int
+    dates: tuple[date, ...]
+    versions: dict[str, int]
+    row_counts: dict[str, tuple[int, int]] = Field(description="per source: records judged, records quarantined")
+
+
+class PublishStage(Spec):
+    """Replace the history of audited dates, then the latest table, then compact closed months."""
+
+    kind: Literal["publish"] = "publish"
+    view: str
+    pipeline_version: str
+    run_date: date
+    stage_n: int
+    staged_version: int
+    dates: tuple[date, ...]
+    silver_batches: dict[str, int]
+    compact: tuple[date, ...]
+
+
+Step = Annotated[ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage, Field(discriminator="kind")]
+_STEP: TypeAdapter[ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage] = TypeAdapter(Step)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step and its place in a stream.
+
+    Attributes:
+        stream: whose next batch it is.
+        step: what to do.
+        decided_on: the last batch of the stream that the plan saw; a stream that moved since refuses the step.
+        unfinished: the open batch this step finishes, None for a new one.
+    """
+
+    stream: str
+    step: ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage
+    decided_on: int
+    unfinished: Intent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in order, and in words why there are no more."""
+
+    title: str
+    steps: tuple[PlannedStep, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything a run works with, made in one place and handed down.
+
+    Attributes:
+        session: gives the session, building it at the first call; nothing that only plans calls it.
+        source: opens a source by name.
+        run_date: the date the orchestrator asked for.
+        progress: shows a person one line.
+        failpoint: told the name of each point at which a crash matters; does nothing outside crash tests.
+    """
+
+    project: Project
+    run_id: str
+    run_date: date
+    ledger: Ledger
+    run_log: RunLog
+    log: EventLog
+    clock: Callable[[], datetime]
+    session: Callable[[], SparkSession]
+    source: Callable[[str], Source]
+    progress: Callable[[str], None]
+    failpoint: Callable[[str], None]
+
+    def stream(self, stage: str, name: str) -> str:
+        """Name of a stream: (pipeline, source or view, stage)."""
+        return f"{self.project.pipeline}/{name}/{stage}"
+
+
+def to_payload(step: Spec) -> dict[str, JsonValue]:
+    """A step as JSON, without loss."""
+    return dict(step.model_dump(mode="json"))
+
+
+def from_payload(
+    payload: Mapping[str, JsonValue],
+) -> ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage:
+    """A step from an intent's payload."""
+    return _STEP.validate_python(dict(payload))
+
+
+def unfinished(stream: str, intent: Intent) -> PlannedStep:
+    """The step that finishes an open batch."""
+    return PlannedStep(stream, from_payload(intent.payload), decided_on=intent.n, unfinished=intent)
+
+
+def describe(plan: Plan) -> list[str]:
+    """A plan in lines a person can read."""
+    lines = [plan.title]
+    for number, planned in enumerate(plan.steps, start=1):
+        verb = "finish" if planned.unfinished else "begin"
+        lines.append(f"  {number}. {verb} {planned.stream}: {_words(planned)}")
+    lines += [f"  {note}" for note in plan.notes] or ([] if plan.steps else ["  nothing to do"])
+    return lines
+
+
+def _words(planned: PlannedStep) -> str:
+    match planned.step:
+        case ExtractBatch(extent=None):
+            return "nothing new at the source"
+        case ExtractBatch(source=source, extracted_at=instant):
+            return f"extract {source} as of {instant:%Y-%m-%d %H:%M:%S} UTC"
+        case ConformBatch(table=table, batches=batches):
+            return f"conform {sum(batch.records for batch in batches):,} records of {len(batches)} batches into {table}"
+        case StageDates(dates=dates):
+            return f"compute {_range(dates)}"
+        case AuditStage(dates=dates):
+            return f"audit {_range(dates)}"
+        case PublishStage(dates=dates, compact=months):
+            return f"publish {_range(dates)}; compact {len(months)} closed months"
+
+
+def _range(dates: tuple[date, ...]) -> str:
+    return f"{len(dates)} dates {min(dates)} .. {max(dates)}"
