@@ -13,18 +13,6 @@ from headwater.session import build_session
 
 _JARS = Path(__file__).parents[1] / ".cache" / "jars"
 
-_OF_OTHERS = (
-    "ignore:unclosed <socket:ResourceWarning",  # pyspark drops the sockets of its collects
-    "ignore:distutils Version classes:DeprecationWarning",  # pyspark comparing pandas versions
-    "ignore:module 'sre_:DeprecationWarning",  # great_expectations
-)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Warnings are errors, except those of libraries that we cannot change."""
-    for line in _OF_OTHERS:
-        config.addinivalue_line("filterwarnings", line)
-
 
 def pytest_configure() -> None:
     """Serve a bare `pytest` too: without the Makefile's exports, what it downloaded is used."""

@@ -133,8 +133,8 @@ class _Run:
     def _session(self) -> SparkSession:
         if self._peeking:
             raise _SessionNeeded
-        jars = os.environ.get("HEADWATER_JARS", "") if "SPARK_ENV_LOADED" not in os.environ else ""
         name = f"{self._project.pipeline}/{self._job.name}"
+        jars = os.environ.get("HEADWATER_JARS", "")
         session, ours = open_session(name, self._project.environment.spark, jars)
         if ours:
             self._sessions.append(session)

@@ -69,10 +69,11 @@ _PAGE = """<!doctype html>
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table; numbers align to the right."""
+    """A column of a table; numbers align to the right, a share of the width keeps sibling tables aligned."""
 
     label: str
     number: bool = False
+    percent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +117,17 @@ def figures(pairs: Iterable[tuple[str, str]]) -> str:
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, wide: bool = False) -> str:
     """A table; on a phone each row becomes a block of labelled lines, or a wide one scrolls sideways instead."""
-    head = "".join(f"<th{' class=n' if column.number else ''}>{escape(column.label)}</th>" for column in columns)
+    head = "".join(_head(column) for column in columns)
     body = "".join(
         f"<tr>{''.join(_cell(column, cell) for column, cell in zip(columns, row, strict=True))}</tr>" for row in rows
     )
     shape = "wide" if wide else "stack"
     return f'<div class="table {shape}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _head(column: Column) -> str:
+    width = f' style="width:{column.percent}%"' if column.percent else ""
+    return f"<th{' class=n' if column.number else ''}{width}>{escape(column.label)}</th>"
 
 
 def _cell(column: Column, cell: Cell) -> str:

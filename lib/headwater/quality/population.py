@@ -73,11 +73,12 @@ def _over_dates(
     holds: Callable[[DatePopulation], bool],
     describe: Callable[[DatePopulation], str],
 ) -> CheckResult:
-    failing = [day for day in per_date if not holds(day)]
-    shown = failing[:_SHOWN_DATES] if failing else per_date[-1:]
+    days = sorted(per_date, key=lambda day: day.date)
+    failing = [day for day in days if not holds(day)]
+    shown = failing[:_SHOWN_DATES] if failing else days[-1:]
     words = "; ".join(f"{day.date.isoformat()}: {describe(day)}" for day in shown)
     more = f"; {len(failing) - len(shown)} more" if len(failing) > len(shown) else ""
-    summary = f"{len(failing)} of {len(per_date)} dates fail" if failing else f"all {len(per_date)} dates pass"
+    summary = f"{len(failing)} of {len(days)} dates fail" if failing else f"all {len(days)} dates pass"
     observed = f"{summary} ({words}{more})" if words else "no dates"
     return judged(check, "headwater", passed=not failing, observed=observed)
 

@@ -1,0 +1,58 @@
+# Everything starts here: `make` lists the targets.
+PYTHON ?= python3.11
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench soak lint format dist lock-jars lock-python clean
+
+bin := .venv/bin
+# Java and the jars, for whatever runs outside spark-submit; computed in the recipe, because set-up may come first.
+with_env = eval "$$($(bin)/python scripts/setup.py --env)"; export SPARK_CONF_DIR="$(CURDIR)/conf/spark";
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install the locked packages and jars into .venv and .cache (Python 3.11 is all it needs)
+	@$(PYTHON) scripts/setup.py
+
+demo: setup ## run the built-in project against three live servers on this machine (ARGS="--customers 200")
+	@$(with_env) $(bin)/headwater demo $(ARGS)
+
+test: setup ## run all tests (ARGS="-k jdbc")
+	@$(with_env) $(bin)/pytest $(ARGS)
+
+check: setup lint ## lint, types, layers and the architecture tests: what a commit must pass
+	@$(bin)/pytest -q tests/architecture
+
+lint: setup
+	@$(bin)/ruff check
+	@$(bin)/ruff format --check
+	@$(bin)/mypy lib jobs
+	@PYTHONPATH=lib $(bin)/lint-imports
+
+format: setup ## put code into the one form that check asks for
+	@$(bin)/ruff check --fix --quiet && $(bin)/ruff format
+
+bench: setup ## measure (tests/bench)
+	@[[ ! -d tests/bench ]] || { $(with_env) $(bin)/pytest -s tests/bench $(ARGS); }
+
+soak: setup ## run the same tests with many more random cases and kills
+	@$(with_env) HEADWATER_SOAK=1 $(bin)/pytest $(ARGS)
+
+dist: setup ## build what a cluster takes: the wheel, headwater.zip and conf.zip in dist/
+	@rm -rf build dist && mkdir dist
+	@$(bin)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@cd lib && ../$(bin)/python -m zipfile -c ../dist/headwater.zip headwater
+	@cd conf && ../$(bin)/python -m zipfile -c ../dist/conf.zip *
+	@ls dist
+
+lock-jars: setup ## write conf/jars.lock anew from conf/jars.in
+	@$(PYTHON) scripts/setup.py --relock
+
+lock-python: setup ## write requirements.lock anew from requirements.in and requirements-dev.in
+	@$(PYTHON) -m venv .cache/lock && .cache/lock/bin/pip install --quiet pip-tools
+	@.cache/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	  --no-emit-index-url --no-emit-find-links -o requirements.lock requirements.in requirements-dev.in
+
+clean: ## remove what demo and tests left behind; keeps packages and jars
+	@rm -rf .headwater dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,254 @@
+"""CSV objects: every line is parsed or kept, and an object is read once for each content it has had."""
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pyspark.sql import Row, SparkSession
+
+from headwater.errors import ConfigError, DataRejected, ExitCode
+from headwater.sources.base import FileList, Source
+from tests.e2e.sources.conftest import FilesWorld
+
+DAY_ONE = "tickets/dt=2025-03-30/tickets.csv"
+DAY_TWO = "tickets/dt=2025-03-31/tickets.csv"
+HEADER = "ticket_id,subject\n"
+
+
+def read(source: Source, spark: SparkSession, done: list[FileList] | None = None) -> list[Row]:
+    """Read the next batch and note its extent in `done`."""
+    done = [] if done is None else done
+    extent = source.extent(done)
+    if extent is None:
+        return []
+    with source.read(spark, extent) as extraction:
+        done.append(extraction.extent)
+        return sorted(extraction.frame.collect(), key=lambda row: (row["_source_file"], row.ticket_id or ""))
+
+
+def at_opening(number: int, act: Callable[[], None]) -> Callable[[str], None]:
+    """Act when the bucket is opened for the given time: a read opens it to list, for headers, for Spark, to list."""
+    opened = itertools.count(1)
+
+    def asked(used_by: str) -> None:
+        if used_by.endswith("access_key") and next(opened) == number:
+            act()
+
+    return asked
+
+
+def test_columns_are_fields_key_groups_and_provenance(bucket: FilesWorld, spark: SparkSession) -> None:
+    bucket.put(DAY_ONE, HEADER + '1,"a, ""b"""\n')
+    before = datetime.now(UTC)
+    source = bucket.source()
+    with source.read(spark, source.extent([])) as extraction:
+        assert set(extraction.frame.dtypes) == {(name, "string") for name in extraction.frame.columns}
+        row = extraction.frame.collect()[0].asDict()
+        (listed,) = extraction.extent.objects
+    assert list(row) == ["ticket_id", "subject", "dump_date", "last_modified", "_corrupt_record", "_source_file"]
+    modified = datetime.fromisoformat(row.pop("last_modified"))
+    assert modified == listed.last_modified
+    assert abs(modified - before) < timedelta(minutes=5)
+    assert row == {
+        "ticket_id": "1",
+        "subject": 'a, "b"',
+        "dump_date": "2025-03-30",
+        "_corrupt_record": None,
+        "_source_file": DAY_ONE,
+    }
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("last", [True, False], ids=["ended", "unended"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "bom"])
+def test_line_ends_marks_and_blank_lines_leave_no_trace(
+    bucket: FilesWorld, spark: SparkSession, line_end: str, last: bool, mark: str
+) -> None:
+    lines = ["ticket_id,subject", "1,a", "", "2, b ", "   ", '3,"c"', "4,"]
+    bucket.put(DAY_ONE, mark + line_end.join(lines) + (line_end if last else ""))
+    rows = read(bucket.source(), spark)
+    assert [(row.ticket_id, row.subject, row["_corrupt_record"]) for row in rows] == [
+        ("1", "a", None),
+        ("2", " b ", None),
+        ("3", "c", None),
+        ("4", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["1", "1,a,b", '1,"a', '1,a"', '"', ",,", "1," + "x," * 30_000, '1,"a" "b', "\ufffe1", "1\uffffa"],
+    ids=["few", "many", "open", "odd", "quote", "commas", "endless", "three", "noncharacter", "separator"],
+)
+def test_an_unparsable_line_is_kept_whole(bucket: FilesWorld, spark: SparkSession, line: str) -> None:
+    bucket.put(DAY_ONE, f"{HEADER}{line}\r\n2,fine\n")
+    rows = read(bucket.source(), spark)
+    assert [(row.ticket_id, row.subject, row["_corrupt_record"]) for row in rows] == [
+        (None, None, line),
+        ("2", "fine", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        ("\x00a,b", ("\x00a", "b")),
+        ("a,b\uffffc", ("a", "b\uffffc")),
+        ("\ufffea,b\ufffec", ("\ufffea", "b\ufffec")),
+        ("a,b\rc", ("a", "b\rc")),
+        ("#a,b", ("#a", "b")),
+        ("a\\,b", ("a\\", "b")),
+        ('"a\\","b"', ("a\\", "b")),
+        ("ticket_id,subject", ("ticket_id", "subject")),
+        ('"",""', (None, None)),
+        ("NULL,nan", ("NULL", "nan")),
+    ],
+    ids=["nul", "separator", "quote", "cr", "comment", "backslash", "quoted-backslash", "header", "empty", "null"],
+)
+def test_odd_but_whole_lines_are_parsed(
+    bucket: FilesWorld, spark: SparkSession, line: str, fields: tuple[str | None, str | None]
+) -> None:
+    bucket.put(DAY_ONE, f"{HEADER}{line}\n")
+    rows = read(bucket.source(), spark)
+    assert [(row.ticket_id, row.subject, row["_corrupt_record"]) for row in rows] == [(*fields, None)]
+
+
+def test_a_replaced_object_is_read_again_and_an_equal_one_is_not(bucket: FilesWorld, spark: SparkSession) -> None:
+    done: list[FileList] = []
+    bucket.put(DAY_ONE, HEADER + "1,old\n")
+    bucket.put(DAY_TWO, HEADER + "2,kept\n")
+    assert [row.subject for row in read(bucket.source(), spark, done)] == ["old", "kept"]
+    bucket.put(DAY_ONE, HEADER + "1,new\n")
+    bucket.put(DAY_TWO, HEADER + "2,kept\n")
+    assert [row.subject for row in read(bucket.source(), spark, done)] == ["new"]
+    assert read(bucket.source(), spark, done) == []
+
+
+def test_listings_of_many_pages_are_complete(bucket: FilesWorld) -> None:
+    for number in range(1_005):
+        bucket.put(f"tickets/dt=2025-03-30/{number:04}.csv", HEADER)
+    assert len(bucket.source().extent([]).objects) == 1_005
+
+
+@pytest.mark.parametrize(
+    ("opening", "subjects"),
+    [(1, ["b1"]), (2, ["b1"]), (3, ["b1"]), (4, ["b1"])],
+    ids=["before-listing", "before-header", "before-spark", "after-spark"],
+)
+def test_an_object_that_changes_moves_to_the_next_batch(
+    bucket: FilesWorld, spark: SparkSession, opening: int, subjects: list[str]
+) -> None:
+    bucket.put(DAY_ONE, HEADER + "1,a1\n")
+    bucket.put(DAY_TWO, HEADER + "2,b1\n")
+    source = bucket.source()
+    extent = source.extent([])
+    bucket.secrets_asked = at_opening(opening, lambda: bucket.put(DAY_ONE, HEADER + "1,a2\n3,a2\n"))
+    with source.read(spark, extent) as extraction:
+        assert [row.subject for row in extraction.frame.collect()] == subjects
+        assert [each.key for each in extraction.extent.objects] == [DAY_TWO]
+        assert extraction.extent.instant == extent.instant
+        assert extraction.facts["changed_objects"] == 1
+        done = [extraction.extent]
+    assert [row.subject for row in read(source, spark, done)] == ["a2", "a2"]
+
+
+def test_an_object_that_shrinks_under_the_read_fails_nothing(bucket: FilesWorld, spark: SparkSession) -> None:
+    bucket.put(DAY_ONE, HEADER + "1,long enough to be missed\n" * 1_000)
+    source = bucket.source()
+    extent = source.extent([])
+    bucket.secrets_asked = at_opening(3, lambda: bucket.client().delete_object(Bucket=bucket.name, Key=DAY_ONE))
+    with source.read(spark, extent) as extraction:
+        assert extraction.frame.count() == 0
+        assert extraction.extent.objects == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("ticket_id,title\n1,a\n", ["ticket_id", "title"]),
+        ("subject,ticket_id\n", ["subject", "ticket_id"]),
+        ("ticket_id,subject,extra\n", ["ticket_id", "subject", "extra"]),
+        ("\nticket_id,subject\n", []),
+        ("", []),
+        ("1,a\n2,b\n", ["1", "a"]),
+    ],
+    ids=["renamed", "reordered", "added", "late", "empty", "none"],
+)
+def test_another_header_is_refused_with_the_difference(
+    bucket: FilesWorld, spark: SparkSession, content: str, found: list[str]
+) -> None:
+    bucket.put(DAY_ONE, HEADER + "1,a\n")
+    bucket.put(DAY_TWO, content)
+    source = bucket.source()
+    with pytest.raises(DataRejected) as caught, source.read(spark, source.extent([])):
+        pytest.fail("opened")
+    error = caught.value
+    assert (error.code, error.exit_code, error.facts["key"]) == ("schema", ExitCode.REJECTED, DAY_TWO)
+    assert (error.facts["declared"], error.facts["found"]) == (["ticket_id", "subject"], found)
+    assert DAY_TWO in error.message
+
+
+def test_a_quoted_header_is_the_same_header(bucket: FilesWorld, spark: SparkSession) -> None:
+    bucket.put(DAY_ONE, '"ticket_id","subject"\r\n1,a\r\n')
+    assert [row.ticket_id for row in read(bucket.source(), spark)] == ["1"]
+
+
+def test_keys_of_other_patterns_are_counted_not_read(bucket: FilesWorld, spark: SparkSession) -> None:
+    bucket.put(DAY_ONE, HEADER + "1,a\n")
+    bucket.put("tickets/dt=2025-03-30/readme.txt", "hello")
+    bucket.put("tickets/_SUCCESS", "")
+    bucket.put("elsewhere/dt=2025-03-30/tickets.csv", "outside the prefix")
+    source = bucket.source()
+    with source.read(spark, source.extent([])) as extraction:
+        assert extraction.frame.count() == 1
+        assert extraction.facts == {"ignored_keys": 2, "changed_objects": 0, "read_objects": 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["a b+c%20d.csv", "[1]{a}*?#&.csv", "é漢.csv", "a:b=c.csv", "a%2Bb%.csv"], ids=lambda name: ascii(name)
+)
+def test_any_key_that_spark_can_open_arrives_as_it_is(bucket: FilesWorld, spark: SparkSession, name: str) -> None:
+    key = f"tickets/dt=2025-03-30/{name}"
+    bucket.put(key, HEADER + "1,a\n")
+    bucket.put("tickets/dt=2025-03-30/other1.csv", HEADER + "2,b\n")
+    rows = {row.ticket_id: row for row in read(bucket.source(), spark)}
+    assert rows["1"]["_source_file"] == key
+    assert rows["2"]["_source_file"] == "tickets/dt=2025-03-30/other1.csv"
+
+
+@pytest.mark.parametrize(
+    "key", ["tickets/dt=2025-03-30/_t.csv", "tickets/dt=2025-03-30/.t.csv", "tickets//dt=2025-03-30/t.csv"]
+)
+def test_a_key_that_spark_would_pass_over_is_named(bucket: FilesWorld, key: str) -> None:
+    bucket.put(key, HEADER + "1,a\n")
+    with pytest.raises(ConfigError) as caught:
+        bucket.source().extent([])
+    assert (caught.value.code, caught.value.facts["key"]) == ("unreadable_key", key)
+
+
+def test_the_rows_stay_as_read_while_the_context_is_open(bucket: FilesWorld, spark: SparkSession) -> None:
+    bucket.put(DAY_ONE, HEADER + "1,read\n")
+    source = bucket.source()
+    with source.read(spark, source.extent([])) as extraction:
+        bucket.put(DAY_ONE, HEADER + "1,late\n")
+        assert [row.subject for row in extraction.frame.collect()] == ["read"]
+        kept = extraction.frame
+        assert kept.storageLevel.useDisk
+    assert not kept.storageLevel.useDisk
+
+
+def test_a_file_of_many_blocks_loses_no_line(bucket: FilesWorld, spark: SparkSession, tmp_path: Path) -> None:
+    number = 60_000
+    lines = "".join(f'{each},"subject, ""{each}"""\r\n' for each in range(number))
+    bucket.put(DAY_ONE, HEADER.replace("\n", "\r\n") + lines)
+    small = spark.newSession()
+    small.conf.set("spark.sql.files.maxPartitionBytes", "100k")
+    source = bucket.source()
+    with source.read(small, source.extent([])) as extraction:
+        assert extraction.frame.rdd.getNumPartitions() > 4
+        row = extraction.frame.selectExpr(
+            "count(*) c", "count(distinct ticket_id) d", "count(_corrupt_record) bad", "min(length(subject)) least"
+        ).collect()[0]
+    assert tuple(row) == (number, number, 0, 12)
