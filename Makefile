@@ -51,8 +51,8 @@ lock-jars: setup ## write conf/jars.lock anew from conf/jars.in
 
 lock-python: setup ## write requirements.lock anew from requirements.in and requirements-dev.in
 	@$(PYTHON) -m venv .cache/lock && .cache/lock/bin/pip install --quiet pip-tools
-	@.cache/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
-	  --no-emit-index-url --no-emit-find-links -o requirements.lock requirements.in requirements-dev.in
+	@.cache/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	  --no-header --no-emit-options -o requirements.lock requirements.in requirements-dev.in
 
 clean: ## remove what demo and tests left behind; keeps packages and jars
 	@rm -rf .headwater dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -132,7 +132,7 @@ class JarCache:
             self._resolve({jar.set for jar in wrong}, self._ivy, java_home)
             wrong = mismatches(jars, self._ivy)
         if wrong:
-            say(f"{len(wrong)} jars differ from conf/jars.lock; downloading them once more")
+            say(f"not as locked, downloading once more: {', '.join(jar.coordinate for jar in wrong)}")
             self._forget(wrong)
             self._resolve({jar.set for jar in wrong}, self._ivy, java_home)
             refuse(mismatches(jars, self._ivy))

@@ -48,8 +48,7 @@ class Packages:
             # In one step: half an environment without its marker would pass for a whole one.
             self.venv.rename(discarded)
             shutil.rmtree(discarded)
-        self.venv.mkdir(exist_ok=True)
-        self._marker.touch()
+        self.begin()
         logs = self.root / ".cache" / "logs"
         if not (self.venv / "bin" / "pip").exists():
             with step("making .venv"):
@@ -77,8 +76,17 @@ class Packages:
             run([*locked, self.root / "requirements.lock"], log=logs / "pip.log", remedy=_PIP_REMEDY)
             own: list[str | Path] = [*pip, "--no-deps", "--no-build-isolation", "-e", self.root]
             run(own, log=logs / "pip-own.log", remedy="Is pyproject.toml valid?")
+        self.finish()
+
+    def begin(self) -> None:
+        """Mark the environment as unfinished, before anything is put into it."""
+        self.venv.mkdir(exist_ok=True)
+        self._marker.touch()
+
+    def finish(self) -> None:
+        """Say what the environment was made from, and only then take the mark away."""
         self._stamp.write_text(json.dumps(self._wanted()), encoding="utf-8")
-        self._marker.unlink()
+        self._marker.unlink(missing_ok=True)
 
     def _wanted(self) -> dict[str, str]:
         # An environment holds absolute paths, so one that was moved or copied is not this checkout's.

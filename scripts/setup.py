@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
-from console import SetupError, say
+from console import SetupError, say, step
 from jars import DEMO, SPARK, JarCache
 from java import VERSION, find_java_home
 from packages import Packages
@@ -105,8 +105,8 @@ def _alone(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another set-up of this checkout")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with step("waiting for another set-up of this checkout"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

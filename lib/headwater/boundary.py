@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from time import monotonic
+from typing import TextIO
 from uuid import uuid4
 
 from delta import exceptions as delta_errors
@@ -122,11 +123,11 @@ class _Run:
             run_date=self._args.date,
             ledger=Ledger(self._ops, clock=_now, holder=holder, lease=lease),
             run_log=RunLog(self._ops),
-            log=EventLog(project.pipeline, self._run_id, _now, sys.stderr),
+            log=EventLog(project.pipeline, self._run_id, _now, _log_stream(os.environ.get("HEADWATER_LOG"))),
             clock=_now,
             session=cache(self._session),
             source=cache(self._source),
-            progress=lambda line: print(line, flush=True),  # noqa: T201 -- progress is for a person
+            progress=lambda text: print(text, end="", flush=True),  # noqa: T201 -- progress is for a person
             failpoint=_failpoint(os.environ.get("HEADWATER_FAILPOINT")),
         )
 
@@ -236,6 +237,11 @@ def _failpoint(fatal: str | None) -> Callable[[str], None]:
     if fatal is None:
         return lambda _point: None
     return lambda point: os.kill(os.getpid(), signal.SIGKILL) if point == fatal else None
+
+
+def _log_stream(file: str | None) -> TextIO:
+    """Where events go: standard error, or a file, since spark-submit mixes a driver's two streams into one."""
+    return sys.stderr if file is None else Path(file).open("a", encoding="utf-8")
 
 
 def _now() -> datetime:

@@ -53,11 +53,11 @@ def build_session(name: str, spark: SparkSettings, jars: str = "") -> SparkSessi
         "spark.sql.extensions": _DELTA,
         "spark.sql.catalog.spark_catalog": _CATALOG,
         "spark.ui.enabled": "false",
-        "spark.driver.extraJavaOptions": _UTC,
-        "spark.executor.extraJavaOptions": _UTC,
         **spark.settings,
         **SEMANTICS,
     }
+    for key in ("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"):
+        launch[key] = f"{spark.settings.get(key, '')} {_UTC}".strip()
     for key, value in launch.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()

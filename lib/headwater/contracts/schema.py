@@ -18,6 +18,9 @@ from headwater.config.tables import ColumnSpec, TableContract
 VALID_FROM = "valid_from"
 VALID_TO = "valid_to"
 
+# The column of a document source that holds the whole record as JSON text.
+DOCUMENT = "document"
+
 Form = Literal["typed", "document", "text"]
 
 _DECIMAL = re.compile(r"^decimal\((\d+),(\d+)\)$")
@@ -90,19 +93,17 @@ def read_column(column: ColumnSpec, form: Form, raw_type: str) -> Reading:
             assert_never(form)
 
 
-def document_shapes(contract: TableContract, document: str) -> Mapping[str, str]:
-    """Columns that `document` readings need: the same JSON text parsed as four shapes.
+def document_shapes(contract: TableContract) -> Mapping[str, str]:
+    """Columns that `document` readings need, each one parse of the JSON text.
 
-    Spark's parser turns any JSON token into a string, but never reads a string as an object, an array or a boolean; so
-    the shapes under which a field parses tell its true type.
+    `_text` has every field as text, whatever its token. Spark's parser turns any token into a string, but never reads a
+    string as an object; so `_object` tells a tagged value ({"$date": ...}) from a string that looks like one. Strings
+    are left out of it: a field that does not parse costs the parser an exception. `_fields` is null for no object.
     """
-    shapes = {"_text": "string", "_object": "map<string,string>", "_flag": "boolean", "_list": "array<string>"}
-    return {
-        name: "from_json({}, '{}')".format(
-            document, ", ".join(f"`{column.name}` {shape}" for column in contract.columns)
-        )
-        for name, shape in shapes.items()
-    }
+    every = ", ".join(f"`{each.name}` string" for each in contract.columns)
+    tagged = ", ".join(f"`{each.name}` map<string,string>" for each in contract.columns if each.type != "string")
+    parse = f"from_json({DOCUMENT}, '{{}}')".format
+    return {"_text": parse(every), "_object": parse(tagged or "`_` int"), "_fields": parse("map<string,string>")}
 
 
 def _typed(raw: str, type_name: str, raw_type: str) -> str:
@@ -127,10 +128,9 @@ def _from_document(raw: str, type_name: str) -> str:
     tagged = f"_object.{raw}"
     match type_name:
         case "string":
-            plain = f"coalesce({tagged} is null and _flag.{raw} is null and _list.{raw} is null, false)"
-            return f"if({plain}, _text.{raw}, {tagged}['$oid'])"
+            return _string(raw)
         case "boolean":
-            return f"_flag.{raw}"
+            return f"{_parsed_as('boolean', raw)}"
         case "timestamp":
             return _instant(tagged)
         case "date":
@@ -140,6 +140,19 @@ def _from_document(raw: str, type_name: str) -> str:
             return _number(tagged, type_name)
 
 
+def _string(raw: str) -> str:
+    """A JSON string, or the hex text of an ObjectId; only a text that could be another token is parsed again."""
+    text, tagged = f"_text.{raw}", _parsed_as("map<string,string>", raw)
+    others = [_parsed_as(shape, raw) for shape in ("boolean", "array<string>")]
+    is_string = " and ".join(f"{parsed} is null" for parsed in (tagged, *others))
+    suspect = f"{text} rlike r'^([\\[{{]|(true|false)$)'"
+    return f"case when not {suspect} then {text} when {is_string} then {text} else {tagged}['$oid'] end"
+
+
+def _parsed_as(shape: str, raw: str) -> str:
+    return f"from_json({DOCUMENT}, '{raw} {shape}').{raw}"
+
+
 def _instant(tagged: str) -> str:
     """A BSON date: milliseconds since 1970 in an object under `$date` (canonical form), within years 1 to 9999."""
     millis = f"try_cast(get_json_object({tagged}['$date'], '$.$numberLong') as bigint)"
@@ -147,8 +160,8 @@ def _instant(tagged: str) -> str:
 
 
 def _number(tagged: str, type_name: str) -> str:
-    """A BSON number that the contract's type holds without loss; exact types first, then doubles."""
-    keys = ("$numberInt", "$numberLong", "$numberDecimal")
+    """A BSON number that the contract's type holds without loss; a Decimal128 is no integer, whatever its value."""
+    keys = ["$numberInt", "$numberLong"] + ["$numberDecimal"] * (type_name not in ("int", "bigint"))
     exact = "try_cast(coalesce({}) as decimal(38,18))".format(", ".join(f"{tagged}['{key}']" for key in keys))
     floating = f"try_cast({tagged}['$numberDouble'] as double)"
     if type_name == "double":

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -95,26 +94,22 @@ class _Narrator:
 
 
 def _submit(options: DemoOptions, stack: Stack, day: date, instant: datetime, name: str) -> None:
-    """Run the main job as a user would, by spark-submit; its log goes to a file of its own."""
-    log = options.folder / "logs" / f"{name}.jsonl"
-    log.parent.mkdir(exist_ok=True)
-    settings = {"HEADWATER_LAKE": str(options.folder / "lake"), "HEADWATER_CLOCK": instant.isoformat()}
+    """Run the main job as a user would, by spark-submit; its events go to a file of their own."""
+    logs = options.folder / "logs"
+    logs.mkdir(exist_ok=True)
+    settings = {
+        "HEADWATER_LAKE": str(options.folder / "lake"),
+        "HEADWATER_CLOCK": instant.isoformat(),
+        "HEADWATER_LOG": str(logs / f"{name}.jsonl"),
+    }
     command = ["./spark-submit.sh", "jobs/run_pipeline.py", "--date", day.isoformat(), "--run-id", name]
-    with log.open("w", encoding="utf-8") as errors:
-        done = subprocess.run(  # noqa: S603 -- our own script
-            command,
-            cwd=options.root,
-            env={**os.environ, **stack.environment(), **settings},
-            stderr=errors,
-            stdout=sys.stdout,
-            check=False,
-        )
+    variables = {**os.environ, **stack.environment(), **settings}
+    done = subprocess.run(command, cwd=options.root, env=variables, check=False)  # noqa: S603 -- our own script
     if done.returncode != 0:
-        sys.stderr.write(log.read_text(encoding="utf-8")[-4000:])
         raise HeadwaterError(
             "demo_failed",
             f"{' '.join(command)} ended with exit code {done.returncode}.",
-            remedy=f"Its log is {log}.",
+            remedy=f"Its events are in {logs / name}.jsonl.",
             facts={"exit_code": done.returncode},
         )
 

@@ -107,7 +107,9 @@ def mongo(folder: Path) -> Guarded:
             "HEADWATER_DEMO_CLASSPATH is not set, so the jars of the Mongo server cannot be found.",
             remedy='Run `make demo` or `make test`, or first `make setup` and `eval "$(scripts/setup.py --env)"`.',
         )
-    return _python_server("mongo", folder, classpath.replace(",", os.pathsep))
+    # The server runs in a folder of its own, where a relative path would lead nowhere.
+    jars = (str(Path(jar).resolve()) for jar in classpath.replace(",", os.pathsep).split(os.pathsep))
+    return _python_server("mongo", folder, os.pathsep.join(jars))
 
 
 def s3(folder: Path) -> Guarded:

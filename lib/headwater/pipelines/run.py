@@ -35,7 +35,7 @@ def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:
         HeadwaterError: the first step that fails; its batch stays open and the next run finishes it.
     """
     for note in plan.notes:
-        runtime.progress(f"  {note}")
+        runtime.progress(f"  {note}\n")
     return tuple(_run_step(planned, runtime) for planned in plan.steps)
 
 
@@ -43,6 +43,8 @@ def _run_step(planned: PlannedStep, runtime: Runtime) -> Commit:
     # The session is asked for first: whoever only wants to know whether there is work stops here, before any intent.
     runtime.session()
     clock, started_at = monotonic(), runtime.clock()
+    name = planned.stream.split("/")[1]
+    runtime.progress(f"  {planned.step.kind:<8} {name:<28}")
     if planned.unfinished:
         intent = runtime.ledger.resume(planned.unfinished)
     else:
@@ -50,7 +52,7 @@ def _run_step(planned: PlannedStep, runtime: Runtime) -> Commit:
         intent = runtime.ledger.begin(
             planned.stream, to_payload(planned.step), table_version=target, last_n=planned.decided_on
         )
-    step, name = from_payload(intent.payload), intent.stream.split("/")[1]
+    step = from_payload(intent.payload)
     with runtime.ledger.holding(intent):
         facts = _execute(step, Batch(intent.stream, intent.n), runtime)
         runtime.failpoint(f"{step.kind}:{name}:written")
@@ -69,7 +71,7 @@ def _run_step(planned: PlannedStep, runtime: Runtime) -> Commit:
         )
     )
     runtime.log.write("step_done", data_source=name, record_count=rows_of(commit), step=step.kind, seconds=seconds)
-    runtime.progress(f"  {step.kind:<8} {name:<28} {rows_of(commit):>12,} rows {seconds:>7.1f} s")
+    runtime.progress(f" {rows_of(commit):>12,} rows {seconds:>7.1f} s\n")
     return commit
 
 

@@ -130,7 +130,7 @@ class Runtime:
         session: gives the session, building it at the first call; nothing that only plans calls it.
         source: opens a source by name.
         run_date: the date the orchestrator asked for.
-        progress: shows a person one line.
+        progress: shows a person some text; whoever ends a line says so.
         failpoint: told the name of each point at which a crash matters; does nothing outside crash tests.
     """
 

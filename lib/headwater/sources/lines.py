@@ -17,9 +17,9 @@ from headwater.errors import DataRejected
 CORRUPT = "_corrupt_record"
 SOURCE_FILE = "_source_file"
 
-# Two noncharacters of Unicode: valid for the parser, never part of a text.
+# A noncharacter of Unicode, not meant for text, and the parser's own sign for the end of its input. Should a line
+# hold it all the same, `_unsplit` has the whole line, which is then unparsable.
 _NO_SEPARATOR = "\uffff"
-_NO_QUOTE = "\ufffe"
 _UNSPLIT = "_unsplit"
 # The parser's own limit on columns is higher and ends the job instead of marking the line.
 _MOST_COMMAS = 20_000
@@ -43,7 +43,8 @@ def read_lines(
         .option("__globPaths__", "false")
         .option("header", "true")
         .option("sep", _NO_SEPARATOR)
-        .option("quote", _NO_QUOTE)
+        # The separator is looked for first, so this turns quotes off without giving up a character.
+        .option("quote", _NO_SEPARATOR)
         .option("lineSep", "\n")
         .option("mode", "PERMISSIVE")
         .option("columnNameOfCorruptRecord", _UNSPLIT)
@@ -62,7 +63,8 @@ def split_fields(lines: DataFrame, columns: Sequence[str]) -> DataFrame:
     """Replace `line` by its fields as text and `_corrupt_record`; exactly one of the two sides is null."""
     schema = ", ".join(f"`{name}` string" for name in (*columns, CORRUPT))
     options = {"quote": '"', "escape": '"', "mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    whole = (_count("line", '"') % 2 == 0) & (_count("line", ",") <= _MOST_COMMAS)
+    splittable = (_count("line", ",") <= _MOST_COMMAS) & ~F.contains("line", F.lit(_NO_SEPARATOR))
+    whole = (_count("line", '"') % 2 == 0) & splittable
     parsed = lines.withColumn("parsed", F.from_csv(F.when(whole, F.col("line")), schema, options))
     broken = F.col("parsed").isNull() | F.col(f"parsed.{CORRUPT}").isNotNull()
     fields = [F.when(~broken, F.col(f"parsed.`{name}`")).alias(name) for name in columns]

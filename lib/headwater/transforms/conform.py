@@ -6,7 +6,7 @@ One record may have several reasons; a rule about a value only speaks when the v
 again: nothing is filtered here, so that the row equation can be counted on the result.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from pyspark.sql import Column, DataFrame
@@ -22,11 +22,11 @@ SOURCE_FILE = "_source_file"
 EXTRACTED_AT = "_extracted_at"
 ROW_ID = "_row_id"
 CORRUPT = "_corrupt_record"
-DOCUMENT = "document"
 EARLIEST_EVENT_DAY = "2000-01-01"
 BRONZE_COLUMNS = (BATCH_ID, "_source", EXTRACTED_AT, SOURCE_FILE, ROW_ID)
 
 _KNOWN = "_known"
+_TEXTS = "_texts"
 
 
 def conform(
@@ -44,12 +44,11 @@ def conform(
 
     Returns:
         `carry`, the contract's columns in order, `_reasons` (sorted, empty for a good row) and `_preview` (masked JSON,
-        null for a record that does not parse); one row per record.
+        null for a good row and for a record that does not parse); one row per record.
     """
     shaped = records
     if form == "document":
-        shapes = document_shapes(contract, DOCUMENT)
-        shaped = records.select("*", *(F.expr(sql).alias(name) for name, sql in shapes.items()))
+        shaped = _parsed(records, document_shapes(contract))
     raw_types = dict(shaped.dtypes)
     readings = {c.name: read_column(c, form, raw_types.get(c.name, "string")) for c in contract.columns}
     unreadable = _unparsable(form)
@@ -59,19 +58,31 @@ def conform(
         is_key = column.name in contract.key
         required = is_key or not column.nullable
         parse_reasons += _parse_reasons(column.name, reading.value, reading.present, is_key=is_key, required=required)
-    masked = [_mask(F.expr(reading.text)).alias(name) for name, reading in readings.items()]
+    texts = [F.expr(reading.text).alias(name) for name, reading in readings.items()]
     kept = [name for name in (*carry, EXTRACTED_AT) if name in records.columns]
     typed = shaped.select(
         *(F.col(name) for name in dict.fromkeys(kept)),
         *(F.expr(reading.value).alias(name) for name, reading in readings.items()),
         _reason_list(parse_reasons, unreadable).alias(REASONS),
-        F.when(~unreadable, F.to_json(F.struct(*masked))).alias(PREVIEW),
+        F.when(~unreadable, F.struct(*texts)).alias(_TEXTS),
     )
     if contract.reference and known is not None:
         typed = _with_known(typed, contract.reference, known)
     reasons = [_rule_reason(rule) for rule in contract.rules]
     found = F.array_sort(F.concat(F.col(REASONS), F.array_compact(F.array(*reasons)))) if reasons else F.col(REASONS)
-    return typed.select(*dict.fromkeys(carry), *contract.names, found.alias(REASONS), PREVIEW)
+    masked = F.to_json(F.struct(*(_mask(F.col(_TEXTS).getField(name)).alias(name) for name in contract.names)))
+    shown = F.when((F.size(found) > 0) & F.col(_TEXTS).isNotNull(), masked)
+    return typed.select(*dict.fromkeys(carry), *contract.names, found.alias(REASONS), shown.alias(PREVIEW))
+
+
+def _parsed(records: DataFrame, shapes: Mapping[str, str]) -> DataFrame:
+    """Parse each document once per shape.
+
+    The shapes go through `inline` because the optimizer would otherwise copy a parse into each of the expressions that
+    reads a field of it: dozens of parses a document instead of three.
+    """
+    named = ", ".join(f"'{name}', {sql}" for name, sql in shapes.items())
+    return records.select("*", F.inline(F.array(F.expr(f"named_struct({named})"))))
 
 
 def _unparsable(form: Form) -> Column:
@@ -79,7 +90,7 @@ def _unparsable(form: Form) -> Column:
         case "typed":
             return F.lit(False)  # noqa: FBT003 -- a column literal, not an argument
         case "document":
-            return F.expr(f"from_json({DOCUMENT}, 'map<string,string>') is null")
+            return F.col("_fields").isNull()
         case "text":
             return F.col(CORRUPT).isNotNull()
         case _:

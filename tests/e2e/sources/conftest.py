@@ -50,6 +50,7 @@ class World:
     name: str
     pauses: list[float] = field(default_factory=list)
     secrets_asked: Callable[[str], None] = lambda _: None
+    id_column = "_id"
 
     def open(self, clock: datetime | None, spec: Any, connection: Any, **secrets: str) -> Source:
         known = {"env:PASSWORD": self.stack.postgres.password, "env:URI": self.stack.mongo_uri}
@@ -66,8 +67,6 @@ class World:
 
     def ids(self, frame: DataFrame) -> list[str]:
         return sorted(str(row[0]) for row in frame.select(self.id_column).collect())
-
-    id_column = "_id"
 
 
 class JdbcWorld(World):
@@ -114,10 +113,6 @@ class MongoWorld(World):
     """A collection of its own."""
 
     connection_name = "app"
-
-    @property
-    def collection(self) -> Any:
-        return pymongo.MongoClient(self.stack.mongo_uri)["app"][self.name]
 
     def insert(self, documents: Sequence[dict[str, Any]]) -> None:
         with pymongo.MongoClient(self.stack.mongo_uri) as client:

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from tests.e2e.sources.conftest import DAY, NOWHERE, T1, WRONG, FilesWorld
 
 from headwater.errors import ConfigError, ExitCode, SourceUnavailable
 from headwater.sources.base import FileList, Window, extent_from_json, extent_to_json
-
-from tests.e2e.sources.conftest import DAY, NOWHERE, T1, WRONG, FilesWorld
 
 TEN_MINUTES = timedelta(minutes=10)
 
