@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from tests.oracles.dump import dump_sources, source_counts
 
 from headwater.demo.load import load_change, load_initial
 from headwater.demo.run import BUCKET, object_store
 from headwater.demo.seed import generate
 from headwater.demo.stack import Stack, start_stack
 from headwater.demo.world import Scale, World
-from tests.oracles.dump import dump_sources, source_counts
 
 ROOT = Path(__file__).parents[2]
 

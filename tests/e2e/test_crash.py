@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from tests.e2e.conftest import ROOT, Site, run_job, site
 
 from headwater.state.holder import Holder
 from headwater.state.ledger import Ledger
-from tests.e2e.conftest import ROOT, Site, run_job, site
 
 PIPELINE = "customer_churn_features"
 SOURCES = ("transactions", "customers", "user_behavior", "support_tickets")

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.conftest import ROOT, Site, run_job, site
 
 DAY = ["--date", "2025-03-31"]

@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 import pytest
 from deltalake import DeltaTable
+from tests.e2e.conftest import Published, run_job
+from tests.oracles.churn import FEATURE_SCHEMA, ChurnOracle, differences
 
 from headwater.state.holder import Holder
 from headwater.state.ledger import Ledger
-from tests.e2e.conftest import Published, run_job
-from tests.oracles.churn import FEATURE_SCHEMA, ChurnOracle, differences
 
 PIPELINE = "customer_churn_features"
 SOURCES = ("transactions", "customers", "user_behavior", "support_tickets")

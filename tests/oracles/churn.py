@@ -17,7 +17,6 @@ from typing import Any, Literal, TypeAlias
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from tests.oracles.dump import physical_lines
 
 SilverTable: TypeAlias = Literal["transactions", "customers", "user_behavior", "support_tickets"]

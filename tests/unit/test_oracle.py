@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pytest
 from bson import Decimal128, Int64, ObjectId
-
 from tests.oracles.churn import ChurnOracle, differences
 from tests.oracles.dump import Dump, StoredObject, TextRow, physical_lines, write_dump
 
