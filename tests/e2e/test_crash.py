@@ -67,6 +67,7 @@ def killed(here: Site, lake: Path, point: str, jars: str) -> int:
         "HEADWATER_JARS": jars,
         "HEADWATER_FAILPOINT": point,
         "PYTHONPATH": str(ROOT / "lib"),
+        "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",
     }
     command = [sys.executable, "jobs/run_pipeline.py", *arguments(here)]
     return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, check=False).returncode

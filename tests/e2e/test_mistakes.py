@@ -37,8 +37,8 @@ def edit(path: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "parts"),
     [
-        ("sources/transactions.yaml", "watermark:", "watermrk:", ["source.jdbc.watermrk", "watermark"]),
-        ("sources/transactions.yaml", "slices: 4", "slices: many", ["source.jdbc.slices", "'many'"]),
+        ("sources/transactions.yaml", "watermark:", "watermrk:", ["source.watermrk", "watermark"]),
+        ("sources/transactions.yaml", "slices: 4", "slices: many", ["source.slices", "'many'"]),
         ("sources/transactions.yaml", "connection: crm", "connection: crn", ["source.connection", "'crn'", "'crm'"]),
         ("tables/transactions.yaml", "type: bigint", "type: integer", ["columns[0].type", "'integer'", "bigint"]),
         ("tables/transactions.yaml", "key: [transaction_id]", "key: [id]", ["id", "not among the columns"]),

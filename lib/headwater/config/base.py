@@ -51,11 +51,11 @@ def parse_spec(document: object, model: type[SpecType], path: Path, variables: M
         return model.model_validate(_interpolate(document, variables, path, ()))
     except ValidationError as error:
         details = error.errors()
-        lines = [_explain(detail, model, path) for detail in details]
+        lines = [_explain(detail, model, path, document) for detail in details]
         raise ConfigError(
             "invalid_config",
             "\n".join(lines),
-            facts={"file": str(path), "paths": [_yaml_path(detail["loc"]) for detail in details]},
+            facts={"file": str(path), "paths": [_yaml_path(_written(detail["loc"], document)) for detail in details]},
         ) from None
 
 
@@ -117,8 +117,23 @@ def _yaml_path(location: tuple[str | int, ...]) -> str:
     return text.lstrip(".") or "(top level)"
 
 
-def _explain(detail: ErrorDetails, model: type[Spec], path: Path) -> str:
-    where = _yaml_path(detail["loc"])
+def _written(location: tuple[str | int, ...], document: object) -> tuple[str | int, ...]:
+    """The path as it stands in the file: without the tags by which pydantic names the variant of a union."""
+    found: list[str | int] = []
+    node = document
+    for part in location:
+        if isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        elif isinstance(node, dict) and part == node.get("kind"):
+            continue
+        found.append(part)
+    return tuple(found)
+
+
+def _explain(detail: ErrorDetails, model: type[Spec], path: Path, document: object) -> str:
+    where = _yaml_path(_written(detail["loc"], document))
     last = str(detail["loc"][-1]) if detail["loc"] else ""
     if detail["type"] == "extra_forbidden":
         return f"{path}: {where}: unknown key {last!r}.{nearest(last, _known_keys(model))}"

@@ -98,10 +98,9 @@ def skipping_table(history: pa_dataset.Dataset, day: date) -> Table:
 
 def _table(title: str, first: str, *others: str) -> Table:
     """A table that fits eighty columns: words to the left, numbers to the right."""
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1)
-    )
-    table.add_column(first)
+    form = box.SIMPLE_HEAD
+    table = Table(title=title, title_justify="left", title_style="bold", box=form, show_edge=False, padding=0)
+    table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right")
     return table

@@ -1,0 +1,91 @@
+"""Every writer, twice and with nothing to write; and the silent skip of Delta that must not pass for a write."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from headwater.errors import Unproven
+from headwater.tables.delta import (
+    Batch,
+    TableSpec,
+    Upsert,
+    Written,
+    append_once,
+    ensure_table,
+    find,
+    last_transaction,
+    merge_once,
+    overwrite_once,
+    read_latest,
+    replace_dates_once,
+    version,
+)
+
+DAY = date(2025, 1, 31)
+Writer = Callable[[DataFrame, str, Batch], Written]
+WRITERS: dict[str, Writer] = {
+    "append": append_once,
+    "replace": lambda frame, location, batch: replace_dates_once(frame, location, "d", [DAY], batch),
+    "overwrite": overwrite_once,
+    "merge": lambda frame, location, batch: merge_once(frame, location, Upsert(key=["id"]), batch),
+}
+
+
+@pytest.fixture
+def location(spark: SparkSession, tmp_path: Path) -> str:
+    place = str(tmp_path / "table")
+    ensure_table(spark, TableSpec(place, rows(spark).schema))
+    return place
+
+
+def rows(spark: SparkSession, *ids: str) -> DataFrame:
+    return spark.createDataFrame([(each, DAY) for each in ids], "id string, d date")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_batch_is_there_once(spark: SparkSession, location: str, name: str) -> None:
+    batch = Batch("stream", 7, {"why": "test"})
+    first = WRITERS[name](rows(spark, "a", "b"), location, batch)
+    again = WRITERS[name](rows(spark, "a", "b", "c"), location, batch)
+    assert again == first
+    assert first.facts["why"] == "test"
+    assert sorted(row["id"] for row in read_latest(spark, location).collect()) == ["a", "b"]
+    assert last_transaction(location, "stream") == 7
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_empty_batch_is_proved_too(spark: SparkSession, location: str, name: str) -> None:
+    written = WRITERS[name](rows(spark), location, Batch("stream", 1))
+    assert written.version == version(location) == 1
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_silent_skip_is_no_write(spark: SparkSession, location: str, name: str) -> None:
+    append_once(rows(spark, "a"), location, Batch("stream", 5))
+    with pytest.raises(Unproven) as raised:
+        WRITERS[name](rows(spark, "b"), location, Batch("stream", 4))
+    assert raised.value.code == "commit_not_found"
+    assert raised.value.facts["n"] == 4
+
+
+def test_a_batch_number_is_not_taken_for_a_longer_one(spark: SparkSession, location: str) -> None:
+    append_once(rows(spark, "a"), location, Batch("stream", 12))
+    assert find(location, Batch("stream", 1)) is None
+    assert find(location, Batch("other", 12)) is None
+
+
+def test_a_merge_leaves_no_settings_behind(spark: SparkSession, location: str) -> None:
+    merge_once(rows(spark, "a"), location, Upsert(key=["id"]), Batch("one", 3))
+    append_once(rows(spark, "b"), location, Batch("two", 1))
+    assert last_transaction(location, "one") == 3
+    assert last_transaction(location, "two") == 1
+
+
+def test_no_table_is_no_version(tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    assert version(nowhere) is None
+    assert last_transaction(nowhere, "stream") is None
+    assert find(nowhere, Batch("stream", 1)) is None
