@@ -34,7 +34,7 @@ format: setup ## put code into the one form that check asks for
 	@$(bin)/ruff check --fix --quiet && $(bin)/ruff format
 
 bench: setup ## measure (tests/bench)
-	@[[ ! -d tests/bench ]] || { $(with_env) $(bin)/pytest -s tests/bench $(ARGS); }
+	@[[ -d tests/bench ]] || echo "nothing to measure yet"; [[ ! -d tests/bench ]] || { $(with_env) $(bin)/pytest -s tests/bench $(ARGS); }
 
 soak: setup ## run the same tests with many more random cases and kills
 	@$(with_env) HEADWATER_SOAK=1 $(bin)/pytest $(ARGS)

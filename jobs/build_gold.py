@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from headwater.boundary import Job, run_job
 from headwater.pipelines.gold import plan_stage
-from headwater.pipelines.run import rows_of, run_plan
+from headwater.pipelines.pipeline import run_stage
+from headwater.pipelines.run import rows_of
 
 JOB = Job(
     name="build_gold",
     about=str(__doc__),
     plans=lambda runtime, _args: [plan_stage(runtime)],
-    story=lambda runtime, _args: sum(map(rows_of, run_plan(plan_stage(runtime), runtime))),
+    story=lambda runtime, _args: sum(map(rows_of, run_stage(runtime))),
 )
 
 

@@ -107,6 +107,11 @@ class _Run:
             return self._record("done" if rows else "nothing_to_do", ExitCode.DONE, rows)
         except _SessionNeeded:
             return WORK_TO_DO
+        except HeadwaterError as error:
+            if self._args.dry_run:
+                _complain(error)
+                return int(error.exit_code)
+            return self._fail(error)
         except Exception as error:
             return self._fail(error)
         finally:
@@ -208,7 +213,7 @@ def _parser(job: Job) -> argparse.ArgumentParser:
     parser.add_argument(
         "--date", required=True, type=date.fromisoformat, metavar="YYYY-MM-DD", help="feature date of the run"
     )
-    parser.add_argument("--run-id", metavar="ID", help="name of the run, e.g. the orchestrator's (default: made up)")
+    parser.add_argument("--run-id", metavar="ID", help="name of this execution of this job, e.g. the orchestrator's (default: made up)")
     parser.add_argument("--dry-run", action="store_true", help="print what the job would do, and do nothing")
     for flag, text in job.options.items():
         parser.add_argument(flag, required=True, metavar="NAME", help=text)

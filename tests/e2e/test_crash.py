@@ -19,12 +19,22 @@ from headwater.state.ledger import Ledger
 PIPELINE = "customer_churn_features"
 SOURCES = ("transactions", "customers", "user_behavior", "support_tickets")
 NOT_CONTENT = {"_bucket", "_batch_id", "row_id", "batch_id", "feature_month"}
+# In the order in which a run meets them.
 KILLS = (
     "extract:transactions:written",
-    "conform:customers:written",
-    "conform:user_behavior:written",
+    "conform:customers:merged",
+    "conform:support_tickets:written",
+    "conform:user_behavior:merged",
     "stage:customer_churn_features:committed",
+    "publish:customer_churn_features:history",
     "publish:customer_churn_features:written",
+)
+AFTER_BRONZE, AFTER_MERGE, BEFORE_PUBLISH = KILLS[0], KILLS[3], KILLS[4]
+# Each sequence is one run that dies at every point of it. At full count: at each alone, and at all in turn.
+SEQUENCES = (
+    (*((point,) for point in KILLS), KILLS)
+    if os.environ.get("HEADWATER_SOAK")
+    else ((AFTER_BRONZE, AFTER_MERGE, BEFORE_PUBLISH),)
 )
 
 
@@ -59,8 +69,8 @@ def content(rows: pa.Table) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def killed(here: Site, lake: Path, point: str, jars: str) -> int:
-    """Run the job in a process of its own that dies at a point; returns what the shell would see."""
+def killed(here: Site, lake: Path, point: str, jars: str, job: tuple[str, ...] = ("run_pipeline",)) -> int:
+    """Run a job in a process of its own that dies at a point; returns what the shell would see."""
     variables = {
         **os.environ,
         **here.environment(lake, here.world.first_extraction),
@@ -69,22 +79,34 @@ def killed(here: Site, lake: Path, point: str, jars: str) -> int:
         "PYTHONPATH": str(ROOT / "lib"),
         "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",
     }
-    command = [sys.executable, "jobs/run_pipeline.py", *arguments(here)]
+    command = [sys.executable, f"jobs/{job[0]}.py", *arguments(here), *job[1:]]
     return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, check=False).returncode
 
 
-CHOSEN = KILLS if os.environ.get("HEADWATER_SOAK") else (KILLS[0], KILLS[2], KILLS[3])
-
-
-@pytest.mark.parametrize("point", CHOSEN)
-def test_rerun_after_a_kill_gives_the_undisturbed_content(
-    here: Site, undisturbed: dict[str, str], jars: str, tmp_path: Path, point: str
+@pytest.mark.parametrize("points", SEQUENCES, ids=" ".join)
+def test_rerun_after_kills_gives_the_undisturbed_content(
+    here: Site, undisturbed: dict[str, str], jars: str, tmp_path: Path, points: tuple[str, ...]
 ) -> None:
     lake = tmp_path / "lake"
-    assert killed(here, lake, point, jars) == -9
-    assert not (lake / "gold" / f"{PIPELINE}_latest").exists() or point.startswith("publish")
+    for point in points:
+        assert killed(here, lake, point, jars) == -9
+    assert (lake / "gold" / PIPELINE).exists() == points[-1].startswith("publish")
     assert run_job("run_pipeline", arguments(here), here.environment(lake, here.world.first_extraction)) == 0
     assert contents(lake) == undisturbed
+
+
+def test_the_next_date_finishes_what_a_kill_left_and_goes_on(
+    here: Site, spark: object, jars: str, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    job = ("extract_bronze", "--source", "customers")
+    assert killed(here, lake, "extract:customers:written", jars, job) == -9
+    variables = here.environment(lake, here.world.second_extraction)
+    assert run_job(job[0], ["--date", str(here.days[1]), *job[1:]], variables) == 0
+    ledger = Ledger(str(lake / "ops"), clock=lambda: pytest.fail("no clock"), holder=Holder.current("test"))
+    commits = ledger.stream(f"{PIPELINE}/customers/bronze").commits
+    assert [commit.payload["run_date"] for commit in commits] == [str(day) for day in here.days]
+    assert commits[0].facts["records"] > 0
 
 
 def test_second_process_on_a_source_is_refused(

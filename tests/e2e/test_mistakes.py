@@ -60,6 +60,9 @@ def edit(path: Path, old: str, new: str) -> None:
             "url: ${CRM_URL_TYPO}",
             ["connections.crm.url", "CRM_URL_TYPO", "Export"],
         ),
+        ("tables/transactions.yaml", "name: transactions", "name: payments", ["'payments'", "transactions.yaml"]),
+        ("tables/transactions.yaml", "source: transactions", "source: customers", ["source:", "feeds the table"]),
+        ("tables/transactions.yaml", "table: customers", "table: transactions", ["rules:", "circle"]),
         ("project.yaml", "view: customer_churn_features", "view: churn", ["churn.yaml", "customer_churn_features"]),
     ],
 )
@@ -121,6 +124,16 @@ def test_result_file_says_how_the_run_ended(here: Site, tmp_path: Path, capfd: p
     assert text.strip().replace(" ", "").replace("\n", "") in capfd.readouterr().out.replace(" ", "")
     assert '"status": "failed"' in text
     assert '"unknown_source"' in text
+
+
+def test_dry_run_of_everything_on_an_empty_lake(here: Site, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    lake = tmp_path / "lake"
+    variables = here.environment(lake, here.world.first_extraction)
+    assert run_job("run_pipeline", [*DAY, "--dry-run"], variables) == 0
+    shown = capfd.readouterr().out
+    assert "extract support_tickets" in shown
+    assert "40 dates 2025-02-20 .. 2025-03-31, once there is silver" in shown
+    assert not lake.exists()
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(

@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from headwater.config.tables import TableContract
 from headwater.transforms.conform import conform
+from headwater.transforms.quarantine import outcomes
 
 EXTRACTED_AT = datetime(2025, 4, 1, 2, tzinfo=UTC)
 
@@ -166,6 +167,14 @@ def test_preview_shows_shapes_and_no_values(spark: SparkSession) -> None:
     assert "-9" in preview
     assert "Zo" not in preview
     assert "cat" not in preview
+
+
+def test_what_became_of_records_taken_up_again(spark: SparkSession) -> None:
+    judged = spark.createDataFrame([("a", []), ("b", ["negative:n"])], "_record_id string, _reasons array<string>")
+    assert {(row.id, row.status, tuple(row.reasons)) for row in outcomes(judged, waited_for="stranger").collect()} == {
+        ("a", "replayed", ("stranger",)),
+        ("b", "open", ("negative:n",)),
+    }
 
 
 def test_reference_is_a_broadcast_join(spark: SparkSession) -> None:

@@ -122,10 +122,9 @@ def _written(location: tuple[str | int, ...], document: object) -> tuple[str | i
     found: list[str | int] = []
     node = document
     for part in location:
-        if isinstance(node, dict) and part in node:
-            node = node[part]
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
+        is_item = isinstance(node, list) and isinstance(part, int) and part < len(node)
+        if is_item or (isinstance(node, dict) and part in node):
+            node = node[part]  # type: ignore[index]
         elif isinstance(node, dict) and part == node.get("kind"):
             continue
         found.append(part)

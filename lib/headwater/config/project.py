@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Literal
 
@@ -64,8 +65,8 @@ class Project:
     @property
     def dimensions_first(self) -> tuple[TableContract, ...]:
         """Tables in an order in which referenced dimensions precede the tables that refer to them."""
-        referenced = {contract.reference.table for contract in self.tables.values() if contract.reference}
-        return tuple(sorted(self.tables.values(), key=lambda contract: contract.name not in referenced))
+        graph = {name: [table.reference.table] if table.reference else [] for name, table in self.tables.items()}
+        return tuple(self.tables[name] for name in TopologicalSorter(graph).static_order())
 
 
 def load_project(conf: Path, env: str, variables: Mapping[str, str]) -> Project:
@@ -91,20 +92,56 @@ def load_project(conf: Path, env: str, variables: Mapping[str, str]) -> Project:
         view=read_spec(view_path, FeatureView, variables),
         checks=read_spec(checks_path, CheckSuite, variables),
     )
+    _named_by_file({path: file.source.name for path, file in files.items()})
+    _named_by_file({path: contract.name for path, contract in contracts.items()})
     for path, file in files.items():
-        _require(file.source.connection, environment.connections, path, "source.connection", "connection")
-        expected = {"jdbc": "jdbc", "mongo": "mongo", "files": "s3"}[file.source.kind]
-        found = environment.connections[file.source.connection].kind
-        if found != expected:
-            message = f"{path}: source.connection: {file.source.connection!r} is a {found} connection, not {expected}."
-            raise ConfigError("wrong_connection", message, facts={"file": str(path), "path": "source.connection"})
+        _check_connection(environment, path, file)
     for path, contract in contracts.items():
-        _require(contract.source, project.sources, path, "source", "source")
-        if contract.reference:
-            _require(contract.reference.table, project.tables, path, "rules", "table")
+        _check_contract(project, path, contract)
     _check_view(project, view_path)
     _check_suite(project, checks_path)
     return project
+
+
+def _check_connection(environment: EnvironmentSpec, path: Path, file: SourceFile) -> None:
+    name = file.source.connection
+    _require(name, environment.connections, path, "source.connection", "connection")
+    expected = {"jdbc": "jdbc", "mongo": "mongo", "files": "s3"}[file.source.kind]
+    found = environment.connections[name].kind
+    if found != expected:
+        message = f"{path}: source.connection: {name!r} is a {found} connection, not {expected}."
+        raise ConfigError("wrong_connection", message, facts={"file": str(path), "path": "source.connection"})
+
+
+def _check_contract(project: Project, path: Path, contract: TableContract) -> None:
+    _require(contract.source, project.sources, path, "source", "source")
+    others = (other.name for other in project.tables.values() if other.source == contract.source)
+    if other := next((name for name in others if name < contract.name), None):
+        message = f"{path}: source: {contract.source!r} feeds the table {other!r} already; a source feeds one table."
+        raise ConfigError("source_taken", message, facts={"file": str(path), "path": "source"})
+    if contract.reference is None:
+        return
+    _require(contract.reference.table, project.tables, path, "rules", "table")
+    if len(project.tables[contract.reference.table].key) > 1:
+        message = f"{path}: rules: {contract.reference.table!r} has a key of several columns; a reference holds one."
+        raise ConfigError("wrong_reference", message, facts={"file": str(path), "path": "rules"})
+    try:
+        project.dimensions_first  # noqa: B018 -- computing it is the check
+    except CycleError as error:
+        message = f"{path}: rules: references go round in a circle: {' -> '.join(error.args[1])}."
+        raise ConfigError("reference_cycle", message, facts={"file": str(path), "path": "rules"}) from error
+
+
+def _named_by_file(names: Mapping[Path, str]) -> None:
+    """A file's name is the name of what it holds, so nothing can be declared twice and everything can be found."""
+    for path, name in names.items():
+        if path.stem != name:
+            raise ConfigError(
+                "wrong_file_name",
+                f"{path}: name: {name!r} does not match the file's name.",
+                remedy=f"Rename the file to {name}.yaml, or the name to {path.stem!r}.",
+                facts={"file": str(path), "path": "name", "value": name},
+            )
 
 
 def _check_view(project: Project, path: Path) -> None:
@@ -115,7 +152,7 @@ def _check_view(project: Project, path: Path) -> None:
     if dimension.kind != "history":
         message = f"{path}: population.table: {dimension.name!r} must be a table of kind history."
         raise ConfigError("wrong_population", message, facts={"file": str(path), "path": "population.table"})
-    for name in (view.population.since, *view.attributes):
+    for name in (view.entity, view.population.since, *view.attributes):
         _require(name, dimension.names, path, "population", "column")
     for index, group in enumerate(view.groups):
         names = project.tables[group.table].names

@@ -95,6 +95,9 @@ class TableContract(Spec):
         if unknown := sorted(set(used) - set(names)):
             message = f"not among the columns: {', '.join(unknown)}"
             raise ValueError(message)
+        if sum(isinstance(rule, Reference) for rule in self.rules) > 1:
+            message = "there are several reference rules; a table can have one"
+            raise ValueError(message)
         return self
 
     @property

@@ -35,13 +35,12 @@ def plan_audit(runtime: Runtime) -> Plan:
     stage = StageDates.model_validate(last.payload)
     step = AuditStage(
         view=view.name,
-        suite=_suite_digest(runtime),
         run_date=runtime.run_date,
         stage_n=last.n,
         staged_version=int(str(last.facts["staged_version"])),
         dates=stage.dates,
         versions=stage.versions,
-        row_counts=_row_counts(runtime),
+        row_counts=_row_counts(runtime, stage),
     )
     return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
 
@@ -59,7 +58,7 @@ def audit_stage(step: AuditStage, runtime: Runtime) -> dict[str, JsonValue]:
     failed = [result.name for result in verdict.results if not result.passed]
     if failed:
         runtime.log.write("validation_failed", data_source=step.view, record_count=0, checks=failed)
-    return {"passed": verdict.passed, "score": verdict.score, "failed": failed, "checks": len(verdict.results)}
+    return {"passed": verdict.passed, "score": verdict.score, "failed": failed, "suite": _suite_digest(runtime)}
 
 
 def verdict_of(runtime: Runtime, stage_n: int) -> Commit | None:
@@ -68,7 +67,7 @@ def verdict_of(runtime: Runtime, stage_n: int) -> Commit | None:
     commits = runtime.ledger.stream(runtime.stream("audit", runtime.project.view.name)).commits
     for commit in reversed(commits):
         step = AuditStage.model_validate(commit.payload)
-        if step.stage_n == stage_n and step.suite == digest:
+        if step.stage_n == stage_n and commit.facts["suite"] == digest:
             return commit
     return None
 
@@ -97,8 +96,7 @@ def rejection(runtime: Runtime, staged: Commit, verdict: Commit | None) -> DataR
             remedy="Run verify_gold; published tables are unchanged.",
             facts={"view": view, "stage_n": staged.n},
         )
-    rows = [row for row in runtime.run_log.checks(stage_n=staged.n) if row.run_id == verdict.run_id]
-    failed = [row for row in rows if row.blocking and not row.passed]
+    failed = [row for row in check_rows(runtime, staged, verdict) if row.blocking and not row.passed]
     lines = [f"{row.name} ({row.engine}): expected {row.expected}, found {row.observed}" for row in failed]
     return DataRejected(
         "checks_failed",
@@ -106,6 +104,13 @@ def rejection(runtime: Runtime, staged: Commit, verdict: Commit | None) -> DataR
         remedy="Published tables are unchanged. Correct the data, or conf/checks, and run again.",
         facts={"view": view, "stage_n": staged.n, "checks": [row.name for row in failed]},
     )
+
+
+def check_rows(runtime: Runtime, staged: Commit, verdict: Commit) -> list[CheckRow]:
+    """The results behind a verdict: those of its run, and of a run that audited twice the last ones."""
+    rows = [row for row in runtime.run_log.checks(stage_n=staged.n) if row.run_id == verdict.run_id]
+    last = max((row.at for row in rows), default=None)
+    return [row for row in rows if row.at == last]
 
 
 def _published(runtime: Runtime, stage_n: int) -> bool:
@@ -118,15 +123,15 @@ def _suite_digest(runtime: Runtime) -> str:
     return hashlib.sha256("\n".join(check.model_dump_json() for check in checks).encode()).hexdigest()[:16]
 
 
-def _row_counts(runtime: Runtime) -> dict[str, tuple[int, int]]:
-    """Records judged and quarantined per table since the last publication."""
+def _row_counts(runtime: Runtime, stage: StageDates) -> dict[str, tuple[int, int]]:
+    """Records judged and quarantined per table in the silver batches that the stage holds and nobody published yet."""
     view = runtime.project.view
     publications = runtime.ledger.stream(runtime.stream("publish", view.name)).commits
     since = PublishStage.model_validate(publications[-1].payload).silver_batches if publications else {}
     counts = {}
-    for table in view.tables:
+    for table, upto in stage.silver_batches.items():
         commits = runtime.ledger.stream(runtime.stream("silver", table)).commits
-        facts = [commit.facts for commit in commits if commit.n > since.get(table, 0)]
+        facts = [commit.facts for commit in commits if since.get(table, 0) < commit.n <= upto]
         judged = sum(int(str(each["extracted"])) + int(str(each["replayed"])) for each in facts)
         counts[table] = (judged, sum(int(str(each["quarantined"])) for each in facts))
     return counts
@@ -155,6 +160,7 @@ def _populations(step: AuditStage, runtime: Runtime) -> Sequence[DatePopulation]
 
 
 def _check_rows(step: AuditStage, verdict: Verdict, runtime: Runtime) -> list[CheckRow]:
+    at = runtime.clock()
     return [
         CheckRow(
             run_id=runtime.run_id,
@@ -170,7 +176,7 @@ def _check_rows(step: AuditStage, verdict: Verdict, runtime: Runtime) -> list[Ch
             expected=result.expected,
             observed=result.observed,
             ratio=result.ratio,
-            at=runtime.clock(),
+            at=at,
         )
         for result in verdict.results
     ]

@@ -68,7 +68,7 @@ def extract(step: ExtractBatch, batch: Batch, runtime: Runtime) -> dict[str, Jso
             remedy="The batch stays open. Report this with the ledger's intent of the stream.",
             facts={"source": step.source, "counted": counted, "received": written.rows},
         )
-    return {"records": written.rows, "counted": counted, "extent": written.facts["extent"]}
+    return {"records": written.rows, **{name: value for name, value in written.facts.items() if name != "batch"}}
 
 
 def _next_batch(runtime: Runtime, name: str, state: StreamState) -> ExtractBatch:
@@ -99,10 +99,14 @@ def _read_and_append(step: ExtractBatch, batch: Batch, runtime: Runtime, locatio
         with runtime.source(step.source).read(spark, extent) as extraction:
             frame = _bronze_rows(extraction, step, batch)
             ensure_table(spark, TableSpec(location, frame.schema))
-            facts: dict[str, JsonValue] = {"counted": extraction.counted, "extent": extent_to_json(extraction.extent)}
+            read = {"counted": extraction.counted, "extent": extent_to_json(extraction.extent)}
+            facts: dict[str, JsonValue] = {**read, **extraction.facts}
             return append_once(frame, location, batch.with_facts(facts))
     except (Py4JError, PySparkException) as error:
-        raise classify_spark_error(error, step.source) or error from error
+        known = classify_spark_error(error, step.source)
+        if known is None:
+            raise
+        raise known from error
 
 
 def _bronze_rows(extraction: Extraction, step: ExtractBatch, batch: Batch) -> DataFrame:

@@ -18,9 +18,9 @@ from headwater.contracts.schema import spark_type
 from headwater.errors import DataRejected
 from headwater.features.windows import feature_rows
 from headwater.pipelines.audit import rejection, verdict_of
-from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
+from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, require_same, unfinished
 from headwater.state.streams import Commit
-from headwater.tables.delta import Batch, ensure_table, find, prove, read_at, replace_dates_once, version
+from headwater.tables.delta import Batch, ensure_table, find, read_at, replace_dates_once, version
 from headwater.tables.publish import (
     FEATURE_DATE,
     closed_months,
@@ -32,8 +32,16 @@ from headwater.tables.publish import (
 )
 
 
-def plan_stage(runtime: Runtime) -> Plan:
-    """Plan which dates to compute: those not published up to the run date, and published ones that changed."""
+def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
+    """Plan which dates to compute: those not published up to the run date, and published ones that changed.
+
+    Args:
+        runtime: where to look.
+        ready: whether silver has to be there already; a dry run of the whole pipeline only looks ahead.
+
+    Raises:
+        DataRejected: there is no silver to compute from.
+    """
     view = runtime.project.view
     stream = runtime.stream("stage", view.name)
     state = runtime.ledger.stream(stream)
@@ -41,12 +49,16 @@ def plan_stage(runtime: Runtime) -> Plan:
     if state.open is not None:
         return Plan(title, (unfinished(stream, state.open),))
     publications = runtime.ledger.stream(runtime.stream("publish", view.name)).commits
-    batches = {table: runtime.ledger.stream(runtime.stream("silver", table)).last_n for table in view.tables}
+    # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
+    batches = {table: _last_committed(runtime, table) for table in view.tables}
     dates = _dates_to_compute(runtime, publications)
     if not dates:
         return Plan(title, (), (f"{runtime.run_date} is published and nothing it rests on has changed",))
     versions = {table: version(runtime.project.path("silver", table)) for table in view.tables}
-    if missing := sorted(table for table, at in versions.items() if at is None):
+    missing = sorted(table for table, at in versions.items() if at is None)
+    if missing and not ready:
+        return Plan(title, (), (f"{len(dates)} dates {dates[0]} .. {dates[-1]}, once there is silver",))
+    if missing:
         raise DataRejected(
             "no_silver",
             f"There is no silver table yet for {', '.join(missing)}.",
@@ -71,6 +83,7 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
     project, view = runtime.project, runtime.project.view
     location = project.path("staged", view.name)
     written = find(location, batch)
+    require_same("feature view", step.pipeline_version, view.pipeline_version, batch.id)
     if written is None:
         spark = runtime.session()
         ensure_table(spark, staged_spec(location, view_schema(view, runtime)))
@@ -111,7 +124,6 @@ def plan_publish(runtime: Runtime) -> Plan:
     touched = {day.replace(day=1) for day in step.dates}
     publication = PublishStage(
         view=view.name,
-        pipeline_version=step.pipeline_version,
         run_date=runtime.run_date,
         stage_n=last.n,
         staged_version=int(str(last.facts["staged_version"])),
@@ -120,6 +132,14 @@ def plan_publish(runtime: Runtime) -> Plan:
         compact=tuple(m for m in closed_months(after, max(after)) if m in touched or m not in closed_already),
     )
     return Plan(title, (PlannedStep(stream, publication, decided_on=state.last_n),))
+
+
+def plan_unfinished_publication(runtime: Runtime) -> Plan:
+    """The publication that an earlier run left open, if there is one."""
+    view = runtime.project.view.name
+    stream = runtime.stream("publish", view)
+    left = runtime.ledger.stream(stream).open
+    return Plan(f"publish {view}", (unfinished(stream, left),) if left else ())
 
 
 def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
@@ -132,11 +152,11 @@ def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[st
     staged = read_at(spark, project.path("staged", view.name), step.staged_version)
     audited = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)))
     published = find(history, batch) or publish_history(audited, history, step.dates, batch)
+    runtime.failpoint(f"publish:{view.name}:history")
     newest = find(latest, batch) or publish_latest(
         read_at(spark, history, published.version), latest, view.entity, batch
     )
     compact_months(spark, history, step.compact, view.entity)
-    prove(history, batch)
     runtime.log.write("materialization_done", data_source=view.name, record_count=published.rows)
     return {"rows": published.rows, "history_version": published.version, "latest_version": newest.version}
 
@@ -185,7 +205,7 @@ def _dates_to_compute(runtime: Runtime, publications: Sequence[Commit]) -> tuple
         table: [
             date.fromisoformat(str(day))
             for commit in runtime.ledger.stream(runtime.stream("silver", table)).commits
-            if commit.n > last.silver_batches[table]
+            if commit.n > last.silver_batches.get(table, 0)
             for day in _texts(commit.facts["touched"])
         ]
         for table in runtime.project.view.tables
@@ -195,6 +215,11 @@ def _dates_to_compute(runtime: Runtime, publications: Sequence[Commit]) -> tuple
 
 def _within(at: date, day: date, window: int | None) -> bool:
     return window is None or (at - day).days < window
+
+
+def _last_committed(runtime: Runtime, table: str) -> int:
+    commits = runtime.ledger.stream(runtime.stream("silver", table)).commits
+    return commits[-1].n if commits else 0
 
 
 def _texts(value: JsonValue) -> list[str]:

@@ -1,10 +1,12 @@
 """The whole flow in one session: every source, every table, stage, audit, publish."""
 
+from functools import partial
+
 from headwater.pipelines.audit import plan_audit, require_passed
 from headwater.pipelines.bronze import plan_extract
-from headwater.pipelines.gold import plan_publish, plan_stage
+from headwater.pipelines.gold import plan_publish, plan_stage, plan_unfinished_publication
 from headwater.pipelines.report import write_report
-from headwater.pipelines.run import rows_of, run_plan
+from headwater.pipelines.run import rows_of, run_plan, run_planned
 from headwater.pipelines.silver import plan_conform
 from headwater.pipelines.steps import Plan, Runtime
 from headwater.state.streams import Commit
@@ -12,14 +14,14 @@ from headwater.state.streams import Commit
 
 def run_sources(runtime: Runtime) -> tuple[Commit, ...]:
     """Extract every source for the run date."""
-    return run_plan(plan_extract(runtime, runtime.project.sources), runtime)
+    return run_planned(lambda: plan_extract(runtime, runtime.project.sources), runtime)
 
 
 def run_tables(runtime: Runtime) -> tuple[Commit, ...]:
     """Conform every table, dimensions before the tables that refer to them."""
     commits: tuple[Commit, ...] = ()
     for contract in runtime.project.dimensions_first:
-        commits += run_plan(plan_conform(runtime, contract.name), runtime)
+        commits += run_planned(partial(plan_conform, runtime, contract.name), runtime)
     return commits
 
 
@@ -29,7 +31,7 @@ def run_audit(runtime: Runtime) -> tuple[Commit, ...]:
     Raises:
         DataRejected: a blocking check failed; the results are in the ledger.
     """
-    commits = run_plan(plan_audit(runtime), runtime)
+    commits = run_planned(lambda: plan_audit(runtime), runtime)
     write_report(runtime)
     require_passed(runtime)
     return commits
@@ -37,16 +39,22 @@ def run_audit(runtime: Runtime) -> tuple[Commit, ...]:
 
 def run_publish(runtime: Runtime) -> tuple[Commit, ...]:
     """Publish what the audit let through."""
-    commits = run_plan(plan_publish(runtime), runtime)
+    commits = run_planned(lambda: plan_publish(runtime), runtime)
     if commits:
         write_report(runtime)
     return commits
 
 
+def run_stage(runtime: Runtime) -> tuple[Commit, ...]:
+    """Stage what is due; a publication that was left open is finished first, since it decides what is due."""
+    open_publication = plan_unfinished_publication(runtime)
+    return run_plan(open_publication, runtime) + run_planned(lambda: plan_stage(runtime), runtime)
+
+
 def run_pipeline(runtime: Runtime) -> int:
     """Do all of it; returns the rows that its steps handled, 0 when there was nothing to do."""
     commits = run_sources(runtime) + run_tables(runtime)
-    commits += run_plan(plan_stage(runtime), runtime)
+    commits += run_stage(runtime)
     commits += run_audit(runtime)
     commits += run_publish(runtime)
     return sum(rows_of(commit) for commit in commits)
@@ -58,6 +66,6 @@ def plan_pipeline(runtime: Runtime) -> tuple[Plan, ...]:
     return (
         plan_extract(runtime, runtime.project.sources),
         *(plan_conform(runtime, contract.name) for contract in tables),
-        plan_stage(runtime),
+        plan_stage(runtime, ready=False),
         plan_audit(runtime),
     )

@@ -8,7 +8,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from headwater.config.quality import Dimension
-from headwater.pipelines.audit import verdict_of
+from headwater.pipelines.audit import check_rows, verdict_of
 from headwater.pipelines.equation import TERMS
 from headwater.pipelines.steps import PublishStage, Runtime, StageDates
 from headwater.quality.facts import QualityReport, RowEquation, StepTiming, TableLayout
@@ -35,7 +35,7 @@ def write_report(runtime: Runtime) -> None:
 
 def _assemble(runtime: Runtime, staged: Commit, verdict: Commit) -> QualityReport:
     project, step = runtime.project, StageDates.model_validate(staged.payload)
-    checks = [row for row in runtime.run_log.checks(stage_n=staged.n) if row.run_id == verdict.run_id]
+    checks = check_rows(runtime, staged, verdict)
     batches = _silver_batches(runtime, step, staged.n)
     reasons: dict[str, Counter[str]] = {}
     for source, commit in batches:

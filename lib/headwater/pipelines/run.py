@@ -1,5 +1,6 @@
 """Execute a plan: for each step an intent, the work under a lease, the commit."""
 
+from collections.abc import Callable
 from time import monotonic
 from typing import assert_never
 
@@ -25,6 +26,15 @@ from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, last_transaction
 
 
+def run_planned(make_plan: Callable[[], Plan], runtime: Runtime) -> tuple[Commit, ...]:
+    """Plan and execute; a plan that only finishes what an earlier run left open is followed by the plan of today."""
+    plan = make_plan()
+    commits = run_plan(plan, runtime)
+    if any(planned.unfinished for planned in plan.steps):
+        commits += run_plan(make_plan(), runtime)
+    return commits
+
+
 def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:
     """Execute the steps in order.
 
@@ -48,7 +58,7 @@ def _run_step(planned: PlannedStep, runtime: Runtime) -> Commit:
     if planned.unfinished:
         intent = runtime.ledger.resume(planned.unfinished)
     else:
-        target = last_transaction(_target(planned, runtime), planned.stream)
+        target = max((last_transaction(each, planned.stream) or 0 for each in _targets(planned, runtime)), default=0)
         intent = runtime.ledger.begin(
             planned.stream, to_payload(planned.step), table_version=target, last_n=planned.decided_on
         )
@@ -101,17 +111,20 @@ def _execute(
             assert_never(step)
 
 
-def _target(planned: PlannedStep, runtime: Runtime) -> str:
-    """The table whose transactions number a stream, so that a lost ledger cannot make numbers go back."""
+def _targets(planned: PlannedStep, runtime: Runtime) -> tuple[str, ...]:
+    """The tables whose transactions number a stream, so that a lost ledger cannot make numbers go back."""
     project, step = runtime.project, planned.step
     match step:
         case ExtractBatch():
-            return project.path("bronze", step.source)
+            return (project.path("bronze", step.source),)
         case ConformBatch():
-            return project.path("silver", step.table)
-        case StageDates() | AuditStage():
-            return project.path("staged", step.view)
+            source = project.tables[step.table].source
+            return (project.path("silver", step.table), project.path("quarantine", source))
+        case StageDates():
+            return (project.path("staged", step.view),)
+        case AuditStage():
+            return ()
         case PublishStage():
-            return project.path("gold", step.view)
+            return (project.path("gold", step.view), project.path("gold", f"{step.view}_latest"))
         case _:
             assert_never(step)

@@ -8,9 +8,9 @@ The row equation is counted on the two persisted frames before anything is writt
 intent, so it classifies every row as the first attempt did.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -18,19 +18,20 @@ from pyspark.sql import types as T
 
 from headwater.config.base import JsonValue
 from headwater.config.tables import TableContract
-from headwater.contracts.schema import VALID_FROM, VALID_TO, Form, struct_type
+from headwater.contracts.schema import DOCUMENT, VALID_FROM, VALID_TO, Form, struct_type
 from headwater.pipelines.equation import Effects, Judged, count_effects, count_judged, require_sum, terms
-from headwater.pipelines.steps import BronzeBatch, ConformBatch, Plan, PlannedStep, Runtime, unfinished
+from headwater.pipelines.steps import BronzeBatch, ConformBatch, Plan, PlannedStep, Runtime, require_same, unfinished
 from headwater.state.streams import StreamState
 from headwater.tables.delta import Batch, TableSpec, Upsert, append_once, ensure_table, merge_once, read_at, version
 from headwater.tables.quarantine import waiting_batches
-from headwater.transforms.conform import BATCH_ID, EXTRACTED_AT, REASONS, ROW_ID, conform
+from headwater.transforms.conform import BATCH_ID, BRONZE_COLUMNS, CORRUPT, EXTRACTED_AT, REASONS, ROW_ID, conform
 from headwater.transforms.dedup import BUCKET, EFFECT, classify, winners
 from headwater.transforms.history import versions
 from headwater.transforms.quarantine import (
     CONTENT,
     QUARANTINE_SCHEMA,
     RECORD_ID,
+    outcomes,
     quarantine_rows,
     unseen,
     waiting,
@@ -51,12 +52,14 @@ def plan_conform(runtime: Runtime, table: str) -> Plan:
     title = f"conform into silver.{table}"
     if state.open is not None:
         return Plan(title, (unfinished(stream, state.open),))
+    versions_now = _versions(runtime, contract)
     step = ConformBatch(
         table=table,
+        contract=_digest(contract),
         run_date=runtime.run_date,
         batches=_new_batches(runtime, contract, state),
-        replay=_replayable(runtime, contract, state),
-        versions=_versions(runtime, contract),
+        replay=_replayable(runtime, contract, state, versions_now),
+        versions=versions_now,
     )
     if not step.batches and not step.replay:
         return Plan(title, (), (f"{table}: holds every bronze batch already",))
@@ -73,6 +76,7 @@ def conform_batch(step: ConformBatch, batch: Batch, runtime: Runtime) -> dict[st
         Unproven: the row equation does not hold, or a write left no commit.
     """
     contract = runtime.project.tables[step.table]
+    require_same(f"the contract of {step.table}", step.contract, _digest(contract), batch.id)
     seen = _pinned(step, contract, runtime)
     judged = _judge(step, contract, seen, runtime).persist()
     effects = classify(winners(judged.where(F.size(REASONS) == 0), contract), seen.silver, contract).persist()
@@ -120,16 +124,20 @@ def _new_batches(runtime: Runtime, contract: TableContract, state: StreamState) 
     )
 
 
-def _replayable(runtime: Runtime, contract: TableContract, state: StreamState) -> tuple[str, ...]:
+def _digest(contract: TableContract) -> str:
+    return hashlib.sha256(contract.model_dump_json().encode()).hexdigest()[:16]
+
+
+def _replayable(
+    runtime: Runtime, contract: TableContract, state: StreamState, now: Mapping[str, int | None]
+) -> tuple[str, ...]:
     """Bronze batches with records that wait for a dimension's key, if the dimension changed since they were judged."""
     rule = contract.reference
     if rule is None or not state.commits:
         return ()
-    dimension = version(runtime.project.path("silver", rule.table))
-    if ConformBatch.model_validate(state.commits[-1].payload).versions["dimension"] == dimension:
+    if ConformBatch.model_validate(state.commits[-1].payload).versions["dimension"] == now["dimension"]:
         return ()
-    location = runtime.project.path("quarantine", contract.source)
-    return waiting_batches(location, version(location), rule.reason)
+    return waiting_batches(runtime.project.path("quarantine", contract.source), now["quarantine"], rule.reason)
 
 
 def _versions(runtime: Runtime, contract: TableContract) -> dict[str, int | None]:
@@ -151,12 +159,23 @@ def _pinned(step: ConformBatch, contract: TableContract, runtime: Runtime) -> _P
     known = None
     if rule := contract.reference:
         known = _known_keys(spark, runtime, step.versions["dimension"], rule.table, rule.column)
+    bronze = project.path("bronze", contract.source)
+    at = step.versions["bronze"]
     return _Pinned(
-        bronze=read_at(spark, project.path("bronze", contract.source), step.versions["bronze"] or 0),
+        bronze=_no_records(spark, runtime, contract) if at is None else read_at(spark, bronze, at),
         quarantine=read_at(spark, quarantine, step.versions["quarantine"] or 0),
         silver=read_at(spark, silver, step.versions["silver"] or 0),
         known=known,
     )
+
+
+def _no_records(spark: SparkSession, runtime: Runtime, contract: TableContract) -> DataFrame:
+    """What a source that never held anything looks like: every column of its form, no row."""
+    names = [*BRONZE_COLUMNS, *contract.names]
+    if _FORMS[runtime.project.sources[contract.source].kind] == "document":
+        names.append(DOCUMENT)
+    fields = [T.StructField(name, T.StringType()) for name in dict.fromkeys([*names, CORRUPT])]
+    return spark.createDataFrame([], T.StructType(fields)).withColumn(EXTRACTED_AT, F.lit(None).cast("timestamp"))
 
 
 def _known_keys(spark: SparkSession, runtime: Runtime, at: int | None, table: str, column: str) -> DataFrame:
@@ -213,16 +232,17 @@ def _write(work: _Work, runtime: Runtime) -> tuple[str, ...]:
     if work.effected.changes:
         changed = work.effects.where(F.col(EFFECT).isin("inserted", "updated"))
         if contract.kind == "history":
-            touched = _touched_by_versions(versions(work.seen.silver, changed, contract), changed, contract)
+            touched = _touched_by_versions(work, changed, runtime)
             changed = _changed_versions(work.seen.silver, changed, contract)
         rows = changed.withColumn(BATCH_ID, F.lit(batch.id))
         upsert = Upsert(key=contract.row_key, buckets=work.effected.buckets)
         merge_once(rows.select(*_silver_columns(contract)), project.path("silver", contract.name), upsert, batch)
-    if work.counted.replayed:
-        done = work.judged.where(F.col(RECORD_ID).isNotNull() & (F.size(REASONS) == 0))
-        status = done.select(F.col(RECORD_ID).alias("id"), F.lit("replayed").alias("status"))
+    runtime.failpoint(f"conform:{contract.source}:merged")
+    if work.counted.replayed and contract.reference:
+        again = work.judged.where(F.col(RECORD_ID).isNotNull())
+        outcome = outcomes(again, waited_for=contract.reference.reason)
         replay = Batch(f"{batch.stream}/replay", batch.n, batch.facts)
-        merge_once(status, quarantine, Upsert(key=["id"], columns=["status"]), replay)
+        merge_once(outcome, quarantine, Upsert(key=["id"], columns=["status", "reasons"]), replay)
     return touched
 
 
@@ -237,9 +257,19 @@ def _changed_versions(silver: DataFrame, changed: DataFrame, contract: TableCont
     return versions(silver, changed, contract).select(*columns).exceptAll(silver.select(*columns))
 
 
-def _touched_by_versions(every: DataFrame, changed: DataFrame, contract: TableContract) -> tuple[str, ...]:
-    """First days that the batch's versions answer for; a neighbour they shorten changes on the same days."""
+def _touched_by_versions(work: _Work, changed: DataFrame, runtime: Runtime) -> tuple[str, ...]:
+    """First days that the batch's versions answer for; a neighbour they shorten changes on the same days.
+
+    The first version of a key answers for all time before it. Of a key that is new that begins with the day it enters
+    the population, for before that it has no row.
+    """
+    contract, population = work.contract, runtime.project.view.population
+    every = versions(work.seen.silver, changed, contract)
     own = every.join(changed.select(*contract.row_key), on=list(contract.row_key), how="left_semi")
-    since = F.coalesce(F.to_date(VALID_FROM), F.lit(_BEGINNING).cast("date"))
-    days: list[date] = own.agg(F.collect_set(since)).first()[0]  # type: ignore[index]
-    return tuple(sorted(day.isoformat() for day in days))
+    known = work.seen.silver.select(*contract.key).distinct().withColumn("_is_known", F.lit(1))
+    beginning = F.lit(_BEGINNING).cast("date")
+    if contract.name == population.table:
+        beginning = F.when(F.col("_is_known").isNull(), F.to_date(f"`{population.since}`")).otherwise(beginning)
+    since = F.coalesce(F.to_date(VALID_FROM), beginning)
+    found = own.join(known, on=list(contract.key), how="left").agg(F.collect_set(since)).collect()
+    return tuple(sorted(day.isoformat() for day in found[0][0]))

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from headwater.config.base import JsonValue, Spec
 from headwater.config.project import Project
+from headwater.errors import ConfigError
 from headwater.sources.base import Source
 from headwater.state.ledger import Ledger
 from headwater.state.runs import RunLog
@@ -47,6 +48,7 @@ class ConformBatch(Spec):
     run_date: date
     batches: tuple[BronzeBatch, ...]
     replay: tuple[str, ...] = Field(default=(), description="bronze batches with waiting quarantine")
+    contract: str = Field(description="digest of the table's contract")
     versions: dict[str, int | None] = Field(
         description="bronze, quarantine, silver and dimension, as the batch sees them"
     )
@@ -69,7 +71,6 @@ class AuditStage(Spec):
 
     kind: Literal["audit"] = "audit"
     view: str
-    suite: str = Field(description="digest of the checks")
     run_date: date
     stage_n: int
     staged_version: int
@@ -83,7 +84,6 @@ class PublishStage(Spec):
 
     kind: Literal["publish"] = "publish"
     view: str
-    pipeline_version: str
     run_date: date
     stage_n: int
     staged_version: int
@@ -166,6 +166,21 @@ def from_payload(
 def unfinished(stream: str, intent: Intent) -> PlannedStep:
     """The step that finishes an open batch."""
     return PlannedStep(stream, from_payload(intent.payload), decided_on=intent.n, unfinished=intent)
+
+
+def require_same(what: str, decided: str, present: str, batch: str) -> None:
+    """Refuse to finish a batch by other definitions than it was begun with.
+
+    Raises:
+        ConfigError: `conf/` changed between a crash and its retry.
+    """
+    if decided != present:
+        raise ConfigError(
+            "definitions_changed",
+            f"Batch {batch} was begun with {what} {decided}, but conf/ now says {present}.",
+            remedy="Finish the batch with the old conf/ (run the job once), then change it.",
+            facts={"batch": batch, "decided": decided, "present": present},
+        )
 
 
 def describe(plan: Plan) -> list[str]:

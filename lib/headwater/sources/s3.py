@@ -63,10 +63,11 @@ class S3Files:
         return self.spec.name
 
     def extent(self, previous: Sequence[Extent]) -> FileList | None:
-        """The objects that no committed batch has read; None when there are none."""
+        """The objects that are not what committed batches last read under their keys; None when there are none."""
         listing = self.policy.call(self._list)
-        done = {each.identity for extent in previous if isinstance(extent, FileList) for each in extent.objects}
-        new = tuple(each for each in listing.objects if each.identity not in done)
+        files = (extent for extent in previous if isinstance(extent, FileList))
+        last = {each.key: each.identity for extent in files for each in extent.objects}
+        new = tuple(each for each in listing.objects if last.get(each.key) != each.identity)
         return FileList(new, listing.instant) if new else None
 
     @contextmanager

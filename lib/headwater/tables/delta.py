@@ -22,6 +22,7 @@ from headwater.errors import Unproven
 _TXN_APP = "spark.databricks.delta.write.txnAppId"
 _TXN_VERSION = "spark.databricks.delta.write.txnVersion"
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+_RECENT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +133,15 @@ def append_once(frame: DataFrame, location: str, batch: Batch) -> Written:
 def replace_dates_once(frame: DataFrame, location: str, column: str, dates: Iterable[date], batch: Batch) -> Written:
     """Replace all rows of some dates; returns the commit that holds them."""
     listed = ", ".join(f"date'{day.isoformat()}'" for day in sorted(dates))
-    _writer(frame, batch).mode("overwrite").option("replaceWhere", f"{column} in ({listed})").save(location)
+    _writer(frame, batch).mode("overwrite").option("mergeSchema", "true").option(
+        "replaceWhere", f"{column} in ({listed})"
+    ).save(location)
     return prove(location, batch)
 
 
 def overwrite_once(frame: DataFrame, location: str, batch: Batch) -> Written:
     """Replace a whole table; returns the commit that holds it."""
-    _writer(frame, batch).mode("overwrite").save(location)
+    _writer(frame, batch).mode("overwrite").option("mergeSchema", "true").save(location)
     return prove(location, batch)
 
 
@@ -184,15 +187,16 @@ def merge_once(changes: DataFrame, location: str, upsert: Upsert, batch: Batch) 
 
 def find(location: str, batch: Batch) -> Written | None:
     """The commit that carries a batch, newest first; None when there is none. Needs no session."""
-    try:
-        commits = TableLog(location).history()
-    except TableNotFoundError:
+    if (last_transaction(location, batch.stream) or 0) < batch.n:
         return None
-    for commit in commits:
-        carried = commit.get("userMetadata") or ""
-        if batch.id in carried and (facts := json.loads(carried))["batch"] == batch.id:
-            rows = int(commit.get("operationMetrics", {}).get("numOutputRows", 0))
-            return Written(version=int(commit["version"]), facts=facts, rows=rows)
+    log = TableLog(location)
+    # Most often it is among the last few, and a year of commits need not be read.
+    for limit in (_RECENT, None):
+        for commit in log.history(limit):
+            carried = commit.get("userMetadata") or ""
+            if batch.id in carried and (facts := json.loads(carried))["batch"] == batch.id:
+                rows = int(commit.get("operationMetrics", {}).get("numOutputRows", 0))
+                return Written(version=int(commit["version"]), facts=facts, rows=rows)
     return None
 
 

@@ -61,6 +61,23 @@ def unseen(rows: DataFrame, quarantine: DataFrame) -> DataFrame:
     return rows.join(quarantine.select("id"), on="id", how="left_anti").select(*rows.columns)
 
 
+def outcomes(again: DataFrame, waited_for: str) -> DataFrame:
+    """What became of records that were taken up again: `id`, `status`, `reasons`.
+
+    One that passed keeps the reason it waited for; one that now fails for another stays open with that.
+
+    Args:
+        again: conformed rows with `_record_id`.
+        waited_for: the reason they waited to go away.
+    """
+    passed = F.size(REASONS) == 0
+    return again.select(
+        F.col(RECORD_ID).alias("id"),
+        F.when(passed, "replayed").otherwise("open").alias("status"),
+        F.when(passed, F.array(F.lit(waited_for))).otherwise(F.col(REASONS)).alias("reasons"),
+    )
+
+
 def waiting(quarantine: DataFrame, reason: str) -> DataFrame:
     """Open records whose only reason is the given one: `_record_id`, `_batch_id`, `_row_id` to find them in bronze."""
     is_waiting = (F.col("status") == "open") & (F.col("reasons") == F.array(F.lit(reason)))
