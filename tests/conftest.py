@@ -37,7 +37,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory, jars: str) -> Iterator[Spark
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }
     session = build_session("tests", SparkSettings(master="local[2]", settings=settings), jars=jars)
     session.sparkContext.setLogLevel("ERROR")

@@ -213,7 +213,7 @@ def _parser(job: Job) -> argparse.ArgumentParser:
     parser.add_argument(
         "--date", required=True, type=date.fromisoformat, metavar="YYYY-MM-DD", help="feature date of the run"
     )
-    parser.add_argument("--run-id", metavar="ID", help="name of this execution of this job, e.g. the orchestrator's (default: made up)")
+    parser.add_argument("--run-id", metavar="ID", help="name of this execution of this job (default: made up)")
     parser.add_argument("--dry-run", action="store_true", help="print what the job would do, and do nothing")
     for flag, text in job.options.items():
         parser.add_argument(flag, required=True, metavar="NAME", help=text)

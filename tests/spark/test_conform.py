@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from headwater.config.tables import TableContract
 from headwater.transforms.conform import conform
-from headwater.transforms.quarantine import outcomes
+from headwater.transforms.quarantine import quarantine_rows
 
 EXTRACTED_AT = datetime(2025, 4, 1, 2, tzinfo=UTC)
 
@@ -170,10 +171,15 @@ def test_preview_shows_shapes_and_no_values(spark: SparkSession) -> None:
 
 
 def test_what_became_of_records_taken_up_again(spark: SparkSession) -> None:
-    judged = spark.createDataFrame([("a", []), ("b", ["negative:n"])], "_record_id string, _reasons array<string>")
-    assert {(row.id, row.status, tuple(row.reasons)) for row in outcomes(judged, waited_for="stranger").collect()} == {
-        ("a", "replayed", ("stranger",)),
-        ("b", "open", ("negative:n",)),
+    ddl = (
+        "_record_id string, _reasons array<string>, _content string, _batch_id string, _row_id string, _preview string"
+    )
+    rows = [("a", [], "c", "b1", "r1", "p"), ("b", ["negative:n"], "d", "b1", "r2", "p")]
+    judged = spark.createDataFrame(rows, ddl).withColumn("_extracted_at", F.current_timestamp())
+    again = quarantine_rows(judged, "t", "silver", waited_for="stranger").collect()
+    assert {(row.id, row.status, *row.reasons) for row in again} == {
+        ("a", "replayed", "stranger"),
+        ("b", "open", "negative:n"),
     }
 
 

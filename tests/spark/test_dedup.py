@@ -2,8 +2,7 @@
 
 from datetime import UTC, datetime
 
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, SparkSession
 
 from headwater.config.tables import TableContract
 from headwater.transforms.dedup import classify, winners
@@ -65,19 +64,45 @@ def test_effects_against_silver(spark: SparkSession) -> None:
     }
 
 
+def dimension(spark: SparkSession, *rows: tuple[object, ...]) -> DataFrame:
+    """Silver rows (id, who, day, valid from day, valid to day)."""
+    days = [(key, who, at(day), start and at(start), end and at(end), 0) for key, who, day, start, end in rows]
+    return spark.createDataFrame(days, f"{DDL}, valid_from timestamp, valid_to timestamp, _bucket int")
+
+
+def placed(silver: DataFrame, effect: str, *changes: tuple[str, str, int]) -> dict[str, tuple[object, ...]]:
+    rows = [(key, who, at(day), effect, 0) for key, who, day in changes]
+    frame = silver.sparkSession.createDataFrame(rows, f"{DDL}, _effect string, _bucket int")
+    return {
+        row["who"]: (
+            row["valid_from"] and row["valid_from"].day,
+            row["valid_to"] and row["valid_to"].day,
+            row["_own"],
+            row["_known"],
+        )
+        for row in versions(silver, frame, contract("history")).collect()
+    }
+
+
 def test_a_late_version_is_put_between_its_neighbours(spark: SparkSession) -> None:
-    silver = spark.createDataFrame([("a", "v1", at(1)), ("a", "v3", at(9)), ("b", "v1", at(1))], DDL)
-    changes = spark.createDataFrame([("a", "v2", at(5))], DDL)
-    with_bucket = F.lit(0).alias("_bucket")
-    rows = versions(silver.select("*", with_bucket), changes.select("*", with_bucket), contract("history")).collect()
-    validity = {row["who"]: (row["valid_from"], row["valid_to"]) for row in rows}
-    naive = {name: at(day).replace(tzinfo=None) for name, day in (("v2", 5), ("v3", 9))}
-    assert validity == {"v1": (None, naive["v2"]), "v2": (naive["v2"], naive["v3"]), "v3": (naive["v3"], None)}
+    silver = dimension(
+        spark, ("a", "v0", 1, None, 2), ("a", "v1", 2, 2, 9), ("a", "v3", 9, 9, None), ("b", "w", 1, None, None)
+    )
+    assert placed(silver, "inserted", ("a", "v2", 5)) == {
+        "v1": (2, 5, False, True),
+        "v2": (5, 9, True, True),
+    }
 
 
 def test_an_earlier_first_version_takes_over_the_beginning(spark: SparkSession) -> None:
-    silver = spark.createDataFrame([("a", "v2", at(5))], DDL).withColumn("_bucket", F.lit(0))
-    changes = spark.createDataFrame([("a", "v1", at(2))], DDL).withColumn("_bucket", F.lit(0))
-    rows = {row["who"]: row for row in versions(silver, changes, contract("history")).collect()}
-    assert rows["v1"]["valid_from"] is None
-    assert rows["v2"]["valid_from"] == at(5).replace(tzinfo=None)
+    silver = dimension(spark, ("a", "v2", 5, None, None))
+    assert placed(silver, "inserted", ("a", "v1", 2)) == {"v1": (None, 5, True, True), "v2": (5, None, False, True)}
+
+
+def test_a_key_met_first_is_told_from_one_that_is_corrected(spark: SparkSession) -> None:
+    silver = dimension(spark, ("a", "v1", 5, None, None))
+    assert placed(silver, "inserted", ("n", "w1", 2), ("n", "w2", 3)) == {
+        "w1": (None, 3, True, False),
+        "w2": (3, None, True, False),
+    }
+    assert placed(silver, "updated", ("a", "v1 corrected", 5)) == {"v1 corrected": (None, None, True, True)}

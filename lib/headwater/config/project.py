@@ -66,7 +66,16 @@ class Project:
     def dimensions_first(self) -> tuple[TableContract, ...]:
         """Tables in an order in which referenced dimensions precede the tables that refer to them."""
         graph = {name: [table.reference.table] if table.reference else [] for name, table in self.tables.items()}
-        return tuple(self.tables[name] for name in TopologicalSorter(graph).static_order())
+        try:
+            return tuple(self.tables[name] for name in TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            circle: list[str] = error.args[1]
+            path = self.conf / "tables" / f"{circle[0]}.yaml"
+            raise ConfigError(
+                "reference_cycle",
+                f"{path}: rules: references go round in a circle: {' -> '.join(circle)}.",
+                facts={"file": str(path), "path": "rules"},
+            ) from error
 
 
 def load_project(conf: Path, env: str, variables: Mapping[str, str]) -> Project:
@@ -98,6 +107,7 @@ def load_project(conf: Path, env: str, variables: Mapping[str, str]) -> Project:
         _check_connection(environment, path, file)
     for path, contract in contracts.items():
         _check_contract(project, path, contract)
+    _ = project.dimensions_first
     _check_view(project, view_path)
     _check_suite(project, checks_path)
     return project
@@ -125,11 +135,6 @@ def _check_contract(project: Project, path: Path, contract: TableContract) -> No
     if len(project.tables[contract.reference.table].key) > 1:
         message = f"{path}: rules: {contract.reference.table!r} has a key of several columns; a reference holds one."
         raise ConfigError("wrong_reference", message, facts={"file": str(path), "path": "rules"})
-    try:
-        project.dimensions_first  # noqa: B018 -- computing it is the check
-    except CycleError as error:
-        message = f"{path}: rules: references go round in a circle: {' -> '.join(error.args[1])}."
-        raise ConfigError("reference_cycle", message, facts={"file": str(path), "path": "rules"}) from error
 
 
 def _named_by_file(names: Mapping[Path, str]) -> None:

@@ -3,6 +3,7 @@
 extracted + replayed = inserted + updated + unchanged + superseded + batch_duplicates + quarantined
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
@@ -96,13 +97,18 @@ def terms(equation: RowEquation) -> dict[str, JsonValue]:
 
 
 def count_judged(judged: DataFrame) -> Judged:
-    """Count judged records; one job for the terms and one for the reasons."""
+    """Count judged records in one job: a line per combination of reasons, of which there are few."""
     again = F.col(RECORD_ID).isNotNull()
-    terms = judged.agg(_count(~again), _count(again), _count(F.size(REASONS) > 0)).collect()[0]
-    extracted, replayed, quarantined = (int(term) for term in terms)
-    per_reason = judged.select(F.explode(REASONS).alias("reason")).groupBy("reason").count().collect()
-    reasons = {each["reason"]: int(each[1]) for each in sorted(per_reason)}
-    return Judged(extracted=extracted, replayed=replayed, quarantined=quarantined, reasons=reasons)
+    lines = judged.groupBy(again.alias("again"), F.col(REASONS).alias("reasons")).count().collect()
+    reasons: Counter[str] = Counter()
+    for line in lines:
+        reasons.update(dict.fromkeys(line["reasons"], line[2]))
+    return Judged(
+        extracted=sum(line[2] for line in lines if not line["again"]),
+        replayed=sum(line[2] for line in lines if line["again"]),
+        quarantined=sum(line[2] for line in lines if line["reasons"]),
+        reasons=dict(sorted(reasons.items())),
+    )
 
 
 def count_effects(effects: DataFrame, event_times: Sequence[str]) -> Effects:

@@ -2,7 +2,6 @@
 
     new bronze + waiting quarantine ──conform──> rejected ──> quarantine (append)
                                              └─> accepted ──winners──> effects ──> silver (MERGE)
-                                                                               └─> quarantine (status: replayed)
 
 The row equation is counted on the two persisted frames before anything is written. What a retry sees is pinned by the
 intent, so it classifies every row as the first attempt did.
@@ -26,12 +25,11 @@ from headwater.tables.delta import Batch, TableSpec, Upsert, append_once, ensure
 from headwater.tables.quarantine import waiting_batches
 from headwater.transforms.conform import BATCH_ID, BRONZE_COLUMNS, CORRUPT, EXTRACTED_AT, REASONS, ROW_ID, conform
 from headwater.transforms.dedup import BUCKET, EFFECT, classify, winners
-from headwater.transforms.history import versions
+from headwater.transforms.history import KNOWN, OWN, versions
 from headwater.transforms.quarantine import (
     CONTENT,
     QUARANTINE_SCHEMA,
     RECORD_ID,
-    outcomes,
     quarantine_rows,
     unseen,
     waiting,
@@ -221,55 +219,58 @@ def _event_times(runtime: Runtime, table: str) -> tuple[str, ...]:
 
 
 def _write(work: _Work, runtime: Runtime) -> tuple[str, ...]:
-    """Quarantine first, then silver, then the status of what was replayed; each once, each proved."""
-    project, contract = runtime.project, work.contract
-    quarantine = project.path("quarantine", contract.source)
-    batch = work.batch
-    if work.counted.quarantined:
-        rejected = quarantine_rows(work.judged.where(F.size(REASONS) > 0), contract.source, "silver")
-        append_once(unseen(rejected, work.seen.quarantine), quarantine, batch)
-    touched = work.effected.touched
-    if work.effected.changes:
-        changed = work.effects.where(F.col(EFFECT).isin("inserted", "updated"))
-        if contract.kind == "history":
-            touched = _touched_by_versions(work, changed, runtime)
-            changed = _changed_versions(work.seen.silver, changed, contract)
-        rows = changed.withColumn(BATCH_ID, F.lit(batch.id))
-        upsert = Upsert(key=contract.row_key, buckets=work.effected.buckets)
-        merge_once(rows.select(*_silver_columns(contract)), project.path("silver", contract.name), upsert, batch)
-    runtime.failpoint(f"conform:{contract.source}:merged")
-    if work.counted.replayed and contract.reference:
-        again = work.judged.where(F.col(RECORD_ID).isNotNull())
-        outcome = outcomes(again, waited_for=contract.reference.reason)
-        replay = Batch(f"{batch.stream}/replay", batch.n, batch.facts)
-        merge_once(outcome, quarantine, Upsert(key=["id"], columns=["status", "reasons"]), replay)
-    return touched
+    """Quarantine, then silver; each in one commit, each proved. Returns the days whose features may change."""
+    _write_quarantine(work, runtime)
+    if not work.effected.changes:
+        return work.effected.touched
+    changed = work.effects.where(F.col(EFFECT).isin("inserted", "updated"))
+    if work.contract.kind == "fact":
+        _merge(changed, work, runtime)
+        return work.effected.touched
+    placed = versions(work.seen.silver, changed, work.contract).persist()
+    try:
+        touched = _touched_by_versions(placed, work.contract, runtime)
+        _merge(placed, work, runtime)
+        return touched
+    finally:
+        placed.unpersist()
 
 
-def _silver_columns(contract: TableContract) -> tuple[str, ...]:
+def _write_quarantine(work: _Work, runtime: Runtime) -> None:
+    """What is rejected goes in, what was taken up again gets its outcome."""
+    source, rule = work.contract.source, work.contract.reference
+    location = runtime.project.path("quarantine", source)
+    is_again = F.col(RECORD_ID).isNotNull()
+    rejected = quarantine_rows(work.judged.where(~is_again & (F.size(REASONS) > 0)), source, "silver")
+    rows = unseen(rejected, work.seen.quarantine)
+    if rule and work.counted.replayed:
+        again = quarantine_rows(work.judged.where(is_again), source, "silver", waited_for=rule.reason)
+        merge_once(rows.unionByName(again), location, Upsert(key=["id"], columns=["status", "reasons"]), work.batch)
+    elif work.counted.quarantined:
+        append_once(rows, location, work.batch)
+    runtime.failpoint(f"conform:{source}:rejected")
+
+
+def _merge(rows: DataFrame, work: _Work, runtime: Runtime) -> None:
+    contract = work.contract
+    upsert = Upsert(key=contract.row_key, buckets=work.effected.buckets)
+    location = runtime.project.path("silver", contract.name)
     validity = (VALID_FROM, VALID_TO) if contract.kind == "history" else ()
-    return (*contract.names, BUCKET, BATCH_ID, *validity)
+    columns = (*contract.names, BUCKET, F.lit(work.batch.id).alias(BATCH_ID), *validity)
+    merge_once(rows.select(*columns), location, upsert, work.batch)
+    runtime.failpoint(f"conform:{contract.source}:merged")
 
 
-def _changed_versions(silver: DataFrame, changed: DataFrame, contract: TableContract) -> DataFrame:
-    """The versions that differ from silver's: the batch's own, and neighbours whose validity moved."""
-    columns = [name for name in _silver_columns(contract) if name != BATCH_ID]
-    return versions(silver, changed, contract).select(*columns).exceptAll(silver.select(*columns))
-
-
-def _touched_by_versions(work: _Work, changed: DataFrame, runtime: Runtime) -> tuple[str, ...]:
+def _touched_by_versions(placed: DataFrame, contract: TableContract, runtime: Runtime) -> tuple[str, ...]:
     """First days that the batch's versions answer for; a neighbour they shorten changes on the same days.
 
     The first version of a key answers for all time before it. Of a key that is new that begins with the day it enters
     the population, for before that it has no row.
     """
-    contract, population = work.contract, runtime.project.view.population
-    every = versions(work.seen.silver, changed, contract)
-    own = every.join(changed.select(*contract.row_key), on=list(contract.row_key), how="left_semi")
-    known = work.seen.silver.select(*contract.key).distinct().withColumn("_is_known", F.lit(1))
+    population = runtime.project.view.population
     beginning = F.lit(_BEGINNING).cast("date")
     if contract.name == population.table:
-        beginning = F.when(F.col("_is_known").isNull(), F.to_date(f"`{population.since}`")).otherwise(beginning)
+        beginning = F.when(F.col(KNOWN), beginning).otherwise(F.to_date(f"`{population.since}`"))
     since = F.coalesce(F.to_date(VALID_FROM), beginning)
-    found = own.join(known, on=list(contract.key), how="left").agg(F.collect_set(since)).collect()
+    found = placed.where(OWN).agg(F.collect_set(since)).collect()
     return tuple(sorted(day.isoformat() for day in found[0][0]))

@@ -153,7 +153,7 @@ class Upsert:
         key: columns that identify a row.
         buckets: values of the `_bucket` partition that the changes touch, as literals, so that two merges into
             different buckets do not conflict and only those files are read.
-        columns: columns to set on a match; None sets all and inserts what is new.
+        columns: columns to set on a match; None sets all. What does not match is inserted.
     """
 
     key: Sequence[str]
@@ -170,9 +170,10 @@ def merge_once(changes: DataFrame, location: str, upsert: Upsert, batch: Batch) 
         terms += [f"t.`_bucket` in ({listed})", "t.`_bucket` = s.`_bucket`"]
     merge = DeltaTable.forPath(spark, location).alias("t").merge(changes.alias("s"), " and ".join(terms))
     if upsert.columns is None:
-        merge = merge.whenMatchedUpdateAll().whenNotMatchedInsertAll()
+        merge = merge.whenMatchedUpdateAll()
     else:
         merge = merge.whenMatchedUpdate(set={name: f"s.`{name}`" for name in upsert.columns})
+    merge = merge.whenNotMatchedInsertAll()
     # MERGE is the one write that takes its transaction and metadata from session settings only.
     settings = {_TXN_APP: batch.stream, _TXN_VERSION: str(batch.n), _METADATA: _metadata(batch)}
     for key, value in settings.items():

@@ -30,28 +30,31 @@ def with_content(records: DataFrame) -> DataFrame:
     return records.withColumn(CONTENT, F.sha2(written, 256))
 
 
-def quarantine_rows(rejected: DataFrame, source: str, stage: str) -> DataFrame:
-    """Rows for the quarantine table, open.
+def quarantine_rows(records: DataFrame, source: str, stage: str, waited_for: str = "") -> DataFrame:
+    """Rows for the quarantine table.
 
     A record's id is the digest of its content and of how many equal ones precede it in the batch: the same bad record
     read again next week keeps its id, and two equal bad records are two rows. A replayed record brings its id along.
 
     Args:
-        rejected: conformed rows with `_content`, `_record_id` (null unless replayed), `_batch_id`, `_row_id`.
+        records: conformed rows with `_content`, `_record_id` (null unless replayed), `_batch_id`, `_row_id`; rejected
+            ones become open, replayed ones that passed keep the reason they waited for.
         source: name of the source.
         stage: where the record was rejected.
+        waited_for: the reason whose end lets a record be replayed.
     """
+    passed = F.size(REASONS) == 0
     equal = Window.partitionBy(CONTENT, F.col(RECORD_ID).isNull()).orderBy(ROW_ID)
     own = F.sha2(F.concat_ws("|", F.lit(source), CONTENT, F.row_number().over(equal)), 256)
-    return rejected.select(
+    return records.select(
         F.coalesce(RECORD_ID, own).alias("id"),
         F.lit(source).alias("source"),
         F.col(BATCH_ID).alias("batch_id"),
         F.col(ROW_ID).alias("row_id"),
         F.lit(stage).alias("stage"),
-        F.col(REASONS).alias("reasons"),
+        F.when(passed, F.array(F.lit(waited_for))).otherwise(F.col(REASONS)).alias("reasons"),
         F.col(PREVIEW).alias("preview"),
-        F.lit("open").alias("status"),
+        F.when(passed, "replayed").otherwise("open").alias("status"),
         F.col(EXTRACTED_AT).alias("quarantined_at"),
     )
 
@@ -59,23 +62,6 @@ def quarantine_rows(rejected: DataFrame, source: str, stage: str) -> DataFrame:
 def unseen(rows: DataFrame, quarantine: DataFrame) -> DataFrame:
     """The rows whose id the quarantine does not hold yet."""
     return rows.join(quarantine.select("id"), on="id", how="left_anti").select(*rows.columns)
-
-
-def outcomes(again: DataFrame, waited_for: str) -> DataFrame:
-    """What became of records that were taken up again: `id`, `status`, `reasons`.
-
-    One that passed keeps the reason it waited for; one that now fails for another stays open with that.
-
-    Args:
-        again: conformed rows with `_record_id`.
-        waited_for: the reason they waited to go away.
-    """
-    passed = F.size(REASONS) == 0
-    return again.select(
-        F.col(RECORD_ID).alias("id"),
-        F.when(passed, "replayed").otherwise("open").alias("status"),
-        F.when(passed, F.array(F.lit(waited_for))).otherwise(F.col(REASONS)).alias("reasons"),
-    )
 
 
 def waiting(quarantine: DataFrame, reason: str) -> DataFrame:
