@@ -36,8 +36,8 @@ format: setup ## put code into the one form that check asks for
 bench: setup ## measure (tests/bench)
 	@[[ -d tests/bench ]] || echo "nothing to measure yet"; [[ ! -d tests/bench ]] || { $(with_env) $(bin)/pytest -s tests/bench $(ARGS); }
 
-soak: setup ## run the same tests with many more random cases and kills
-	@$(with_env) HEADWATER_SOAK=1 $(bin)/pytest $(ARGS)
+soak: setup ## the tests, and the random and kill suites at full count (tests/**/soak_*.py)
+	@$(with_env) HEADWATER_SOAK=1 $(bin)/pytest -o python_files="test_*.py soak_*.py" $(ARGS)
 
 dist: setup ## build what a cluster takes: the wheel, headwater.zip and conf.zip in dist/
 	@rm -rf build dist && mkdir dist

@@ -107,11 +107,6 @@ class _Run:
             return self._record("done" if rows else "nothing_to_do", ExitCode.DONE, rows)
         except _SessionNeeded:
             return WORK_TO_DO
-        except HeadwaterError as error:
-            if self._args.dry_run:
-                _complain(error)
-                return int(error.exit_code)
-            return self._fail(error)
         except Exception as error:
             return self._fail(error)
         finally:
@@ -166,6 +161,8 @@ class _Run:
                 remedy="This is a bug in headwater; the traceback above says where. Nothing half-done was published.",
             )
         _complain(known)
+        if self._args.dry_run:
+            return int(known.exit_code)
         if known.exit_code is ExitCode.UNAVAILABLE:
             self._runtime.log.write(
                 "source_unavailable", data_source=str(known.facts.get("source", "")), code=known.code

@@ -1,5 +1,6 @@
 """The main job on dirty live sources, held against the naive oracle and the generator's account of its dirt."""
 
+import shutil
 from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pa_dataset
 import pytest
 from deltalake import DeltaTable
-from tests.e2e.conftest import Published, run_job
+from tests.e2e.conftest import ROOT, Published, run_job
 from tests.oracles.churn import FEATURE_SCHEMA, ChurnOracle, differences
 
 from headwater.state.holder import Holder
@@ -145,6 +146,19 @@ def test_rerun_of_a_finished_date_writes_nothing(published: Published, capfd: py
     assert '"status": "nothing_to_do"' in capfd.readouterr().out
     assert versions(published.after) == before
     assert {path.split("/")[0] for path in before} == {"bronze", "silver", "quarantine", "staged", "gold"}
+
+
+def test_a_table_cannot_be_merged_by_another_layout(
+    published: Published, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    here = published.site
+    conf = shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    contract = conf / "tables" / "customers.yaml"
+    assert "buckets: 2" in contract.read_text()
+    contract.write_text(contract.read_text().replace("buckets: 2", "buckets: 8"))
+    variables = here.environment(published.after, here.world.second_extraction)
+    assert run_job("build_silver", ["--date", str(here.days[1])], variables, conf) == 2
+    assert "'history, key user_id, order updated_at, 2 buckets'" in capfd.readouterr().err
 
 
 def test_finished_date_needs_no_session(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:

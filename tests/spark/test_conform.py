@@ -170,17 +170,29 @@ def test_preview_shows_shapes_and_no_values(spark: SparkSession) -> None:
     assert "cat" not in preview
 
 
+JUDGED = "_record_id string, _reasons array<string>, _content string, _batch_id string, _row_id string"
+
+
+def judged_again(spark: SparkSession, rows: list[tuple[object, ...]]) -> DataFrame:
+    frame = spark.createDataFrame(rows, JUDGED)
+    return frame.withColumn("_preview", F.lit("p")).withColumn("_extracted_at", F.current_timestamp())
+
+
 def test_what_became_of_records_taken_up_again(spark: SparkSession) -> None:
-    ddl = (
-        "_record_id string, _reasons array<string>, _content string, _batch_id string, _row_id string, _preview string"
-    )
-    rows = [("a", [], "c", "b1", "r1", "p"), ("b", ["negative:n"], "d", "b1", "r2", "p")]
-    judged = spark.createDataFrame(rows, ddl).withColumn("_extracted_at", F.current_timestamp())
+    judged = judged_again(spark, [("a", [], "c", "b1", "r1"), ("b", ["negative:n"], "d", "b1", "r2")])
     again = quarantine_rows(judged, "t", "silver", waited_for="stranger").collect()
     assert {(row.id, row.status, *row.reasons) for row in again} == {
         ("a", "replayed", "stranger"),
         ("b", "open", "negative:n"),
     }
+
+
+def test_a_bad_record_of_two_batches_is_one_row_and_two_equal_ones_of_a_batch_are_two(spark: SparkSession) -> None:
+    bad = [(None, ["x"], "c", batch, row) for batch, row in (("b1", "r1"), ("b1", "r2"), ("b2", "r1"))]
+    rows = quarantine_rows(judged_again(spark, bad), "t", "silver").collect()
+    assert {(row.batch_id, row.row_id) for row in rows} == {("b1", "r1"), ("b1", "r2")}
+    alone = quarantine_rows(judged_again(spark, bad[2:]), "t", "silver").collect()
+    assert alone[0].id in {row.id for row in rows}
 
 
 def test_reference_is_a_broadcast_join(spark: SparkSession) -> None:

@@ -50,6 +50,12 @@ def test_an_event_out_of_reach_affects_nothing() -> None:
     assert affected_dates(view(30), {"events": [date(2024, 3, 1)]}, PUBLISHED) == set()
 
 
+def test_the_longest_of_several_groups_of_one_table_counts() -> None:
+    long, short = view(30), view(7)
+    both = long.model_copy(update={"groups": (*long.groups, *short.groups)})
+    assert len(affected_dates(both, {"events": [date(2024, 1, 5)]}, PUBLISHED)) == 30
+
+
 def test_a_version_of_a_dimension_lasts() -> None:
     assert affected_dates(view(7), {"people": [date(2024, 2, 28)]}, PUBLISHED) == {date(2024, 2, 28), date(2024, 2, 29)}
     assert affected_dates(view(7), {"people": [date(1, 1, 1)]}, PUBLISHED) == set(PUBLISHED)

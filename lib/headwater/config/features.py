@@ -117,7 +117,8 @@ class FeatureView(Spec):
     @property
     def pipeline_version(self) -> str:
         """Version of the definitions: the declared one and a digest that changes with every definition."""
-        meaning = self.model_dump_json(include={"entity", "population", "groups", "attributes"})
+        parts = {"entity", "population", "groups", "attributes"}
+        meaning = self.model_dump_json(include=parts, exclude_defaults=True)
         return f"{self.version}-{hashlib.sha256(meaning.encode()).hexdigest()[:8]}"
 
     @property

@@ -160,6 +160,9 @@ def _check_view(project: Project, path: Path) -> None:
     for name in (view.entity, view.population.since, *view.attributes):
         _require(name, dimension.names, path, "population", "column")
     for index, group in enumerate(view.groups):
+        if project.tables[group.table].kind == "history":
+            message = f"{path}: groups[{index}].table: {group.table!r} keeps versions, not events; use `attributes`."
+            raise ConfigError("wrong_group", message, facts={"file": str(path), "path": f"groups[{index}].table"})
         names = project.tables[group.table].names
         used = [group.event_time, *(feature.available for feature in group.features if feature.available)]
         for feature in group.features:

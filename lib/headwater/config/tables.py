@@ -1,5 +1,6 @@
 """Contracts of silver tables: columns, key, order, row rules."""
 
+import hashlib
 import re
 from typing import Annotated, Literal
 
@@ -109,6 +110,17 @@ class TableContract(Spec):
     def row_key(self) -> tuple[str, ...]:
         """What identifies a silver row: the key, and for a history also the order columns."""
         return self.key if self.kind == "fact" else (*self.key, *self.order)
+
+    @property
+    def layout(self) -> str:
+        """What rows are found by; a table that exists cannot change it."""
+        return f"{self.kind}, key {', '.join(self.key)}, order {', '.join(self.order)}, {self.buckets} buckets"
+
+    @property
+    def digest(self) -> str:
+        """Changes with everything that decides what becomes of a record; not with how a join is executed."""
+        meaning = self.model_dump_json(exclude={"rules": {"__all__": {"join"}}}, exclude_defaults=True)
+        return hashlib.sha256(meaning.encode()).hexdigest()[:16]
 
     @property
     def reference(self) -> Reference | None:

@@ -121,7 +121,8 @@ def count_effects(effects: DataFrame, event_times: Sequence[str]) -> Effects:
     names = ("inserted", "updated", "unchanged", "superseded")
     counts = [_count(F.col(EFFECT) == name) for name in names]
     changed = F.col(EFFECT).isin("inserted", "updated")
-    days = [F.collect_set(F.when(changed, F.to_date(column))) for name in event_times for column in _images(name)]
+    images = [column for name in event_times for column in _images(name, effects)]
+    days = [F.collect_set(F.when(changed, F.to_date(column))) for column in images]
     touched = reduce(F.array_union, days, F.array().cast("array<date>"))
     duplicates = F.coalesce(F.sum(F.col(RECORDS) - 1), F.lit(0))
     row = effects.agg(*counts, duplicates, F.collect_set(F.when(changed, F.col(BUCKET))), touched).collect()[0]
@@ -138,8 +139,10 @@ def count_effects(effects: DataFrame, event_times: Sequence[str]) -> Effects:
     )
 
 
-def _images(name: str) -> tuple[Column, Column]:
-    return F.col(f"`{name}`"), F.col(CURRENT).getField(name)
+def _images(name: str, effects: DataFrame) -> tuple[Column, ...]:
+    """The new value and the one it replaces; a column of the key is the same in both."""
+    new, compared = F.col(f"`{name}`"), effects.select(f"{CURRENT}.*").columns
+    return (new, F.col(CURRENT).getField(name)) if name in compared else (new,)
 
 
 def _count(condition: Column) -> Column:

@@ -3,7 +3,7 @@
     silver commits since the last publish ──touched days x windows──> affected published dates ─┐
     dates not published yet up to the run date ─────────────────────────────────────────────────┴─> stage ─> publish
 
-Every decision here reads the ledger only. The audit stands between the two; see `pipelines.audit`.
+Every decision here reads the ledger and table versions only. The audit stands between the two; see `pipelines.audit`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -83,8 +83,8 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
     project, view = runtime.project, runtime.project.view
     location = project.path("staged", view.name)
     written = find(location, batch)
-    require_same("feature view", step.pipeline_version, view.pipeline_version, batch.id)
     if written is None:
+        require_same("feature view", step.pipeline_version, view.pipeline_version, batch.id)
         spark = runtime.session()
         ensure_table(spark, staged_spec(location, view_schema(view, runtime)))
         silver = {table: read_at(spark, project.path("silver", table), at) for table, at in step.versions.items()}
@@ -139,7 +139,8 @@ def plan_unfinished_publication(runtime: Runtime) -> Plan:
     view = runtime.project.view.name
     stream = runtime.stream("publish", view)
     left = runtime.ledger.stream(stream).open
-    return Plan(f"publish {view}", (unfinished(stream, left),) if left else ())
+    title = f"finish an open publication of {view}"
+    return Plan(title, (unfinished(stream, left),)) if left else Plan(title, (), ("there is none",))
 
 
 def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
@@ -182,12 +183,14 @@ def affected_dates(view: FeatureView, touched: dict[str, Iterable[date]], publis
         touched: event days of old and new row images, by silver table.
         published: the published dates.
     """
-    reach = {group.table: group.longest_window for group in view.groups} | {view.population.table: None}
-    affected: set[date] = set()
-    for table, days in touched.items():
-        for day in days:
-            affected |= {at for at in published if day <= at and _within(at, day, reach[table])}
-    return affected
+    reaches = [(group.table, group.longest_window) for group in view.groups] + [(view.population.table, None)]
+    return {
+        at
+        for table, window in reaches
+        for day in touched.get(table, ())
+        for at in published
+        if day <= at and _within(at, day, window)
+    }
 
 
 def _dates_to_compute(runtime: Runtime, publications: Sequence[Commit]) -> tuple[date, ...]:

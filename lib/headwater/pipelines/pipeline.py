@@ -66,6 +66,7 @@ def plan_pipeline(runtime: Runtime) -> tuple[Plan, ...]:
     return (
         plan_extract(runtime, runtime.project.sources),
         *(plan_conform(runtime, contract.name) for contract in tables),
+        plan_unfinished_publication(runtime),
         plan_stage(runtime, ready=False),
         plan_audit(runtime),
     )

@@ -27,7 +27,7 @@ from headwater.tables.delta import Batch, last_transaction
 
 
 def run_planned(make_plan: Callable[[], Plan], runtime: Runtime) -> tuple[Commit, ...]:
-    """Plan and execute; a plan that only finishes what an earlier run left open is followed by the plan of today."""
+    """Plan and execute; a plan that finishes what an earlier run left open is followed by the plan of today."""
     plan = make_plan()
     commits = run_plan(plan, runtime)
     if any(planned.unfinished for planned in plan.steps):

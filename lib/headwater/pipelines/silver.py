@@ -1,13 +1,12 @@
 """Conforming: bronze batches and waiting quarantine into silver, every record accounted for.
 
-    new bronze + waiting quarantine ──conform──> rejected ──> quarantine (append)
-                                             └─> accepted ──winners──> effects ──> silver (MERGE)
+    new bronze + waiting quarantine ──conform──> accepted ──winners──> effects ──> silver (MERGE)
+                                             └─> rejected, and the outcome of replays ──> quarantine
 
 The row equation is counted on the two persisted frames before anything is written. What a retry sees is pinned by the
 intent, so it classifies every row as the first attempt did.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from pyspark.sql import types as T
 from headwater.config.base import JsonValue
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import DOCUMENT, VALID_FROM, VALID_TO, Form, struct_type
+from headwater.errors import ConfigError
 from headwater.pipelines.equation import Effects, Judged, count_effects, count_judged, require_sum, terms
 from headwater.pipelines.steps import BronzeBatch, ConformBatch, Plan, PlannedStep, Runtime, require_same, unfinished
 from headwater.state.streams import StreamState
@@ -50,12 +50,16 @@ def plan_conform(runtime: Runtime, table: str) -> Plan:
     title = f"conform into silver.{table}"
     if state.open is not None:
         return Plan(title, (unfinished(stream, state.open),))
+    _require_same_layout(contract, state)
+    # Committed batches, and before the versions are read: bronze then holds every record that the intent lists.
+    batches = _new_batches(runtime, contract, state)
     versions_now = _versions(runtime, contract)
     step = ConformBatch(
         table=table,
-        contract=_digest(contract),
+        contract=contract.digest,
+        layout=contract.layout,
         run_date=runtime.run_date,
-        batches=_new_batches(runtime, contract, state),
+        batches=batches,
         replay=_replayable(runtime, contract, state, versions_now),
         versions=versions_now,
     )
@@ -74,7 +78,7 @@ def conform_batch(step: ConformBatch, batch: Batch, runtime: Runtime) -> dict[st
         Unproven: the row equation does not hold, or a write left no commit.
     """
     contract = runtime.project.tables[step.table]
-    require_same(f"the contract of {step.table}", step.contract, _digest(contract), batch.id)
+    require_same(f"the contract of {step.table}", step.contract, contract.digest, batch.id)
     seen = _pinned(step, contract, runtime)
     judged = _judge(step, contract, seen, runtime).persist()
     effects = classify(winners(judged.where(F.size(REASONS) == 0), contract), seen.silver, contract).persist()
@@ -122,8 +126,18 @@ def _new_batches(runtime: Runtime, contract: TableContract, state: StreamState) 
     )
 
 
-def _digest(contract: TableContract) -> str:
-    return hashlib.sha256(contract.model_dump_json().encode()).hexdigest()[:16]
+def _require_same_layout(contract: TableContract, state: StreamState) -> None:
+    """Refuse to merge by another key or into other buckets than the table was built with; it would double rows."""
+    if not state.commits:
+        return
+    built = ConformBatch.model_validate(state.commits[-1].payload).layout
+    if built != contract.layout:
+        raise ConfigError(
+            "layout_changed",
+            f"silver.{contract.name} was built as {built!r}, but its contract now says {contract.layout!r}.",
+            remedy="Set key, order, kind and buckets back, or build the changed table under a new name.",
+            facts={"table": contract.name, "built": built, "declared": contract.layout},
+        )
 
 
 def _replayable(
@@ -219,19 +233,22 @@ def _event_times(runtime: Runtime, table: str) -> tuple[str, ...]:
 
 
 def _write(work: _Work, runtime: Runtime) -> tuple[str, ...]:
-    """Quarantine, then silver; each in one commit, each proved. Returns the days whose features may change."""
+    """Silver, then quarantine; each in one commit, each proved. Returns the days whose features may change."""
+    touched = _write_silver(work, runtime) if work.effected.changes else ()
+    runtime.failpoint(f"conform:{work.contract.source}:merged")
     _write_quarantine(work, runtime)
-    if not work.effected.changes:
-        return work.effected.touched
+    return touched
+
+
+def _write_silver(work: _Work, runtime: Runtime) -> tuple[str, ...]:
     changed = work.effects.where(F.col(EFFECT).isin("inserted", "updated"))
     if work.contract.kind == "fact":
         _merge(changed, work, runtime)
         return work.effected.touched
     placed = versions(work.seen.silver, changed, work.contract).persist()
     try:
-        touched = _touched_by_versions(placed, work.contract, runtime)
         _merge(placed, work, runtime)
-        return touched
+        return _touched_by_versions(placed, work.contract, runtime)
     finally:
         placed.unpersist()
 
@@ -248,7 +265,6 @@ def _write_quarantine(work: _Work, runtime: Runtime) -> None:
         merge_once(rows.unionByName(again), location, Upsert(key=["id"], columns=["status", "reasons"]), work.batch)
     elif work.counted.quarantined:
         append_once(rows, location, work.batch)
-    runtime.failpoint(f"conform:{source}:rejected")
 
 
 def _merge(rows: DataFrame, work: _Work, runtime: Runtime) -> None:
@@ -258,7 +274,6 @@ def _merge(rows: DataFrame, work: _Work, runtime: Runtime) -> None:
     validity = (VALID_FROM, VALID_TO) if contract.kind == "history" else ()
     columns = (*contract.names, BUCKET, F.lit(work.batch.id).alias(BATCH_ID), *validity)
     merge_once(rows.select(*columns), location, upsert, work.batch)
-    runtime.failpoint(f"conform:{contract.source}:merged")
 
 
 def _touched_by_versions(placed: DataFrame, contract: TableContract, runtime: Runtime) -> tuple[str, ...]:

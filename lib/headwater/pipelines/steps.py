@@ -49,6 +49,7 @@ class ConformBatch(Spec):
     batches: tuple[BronzeBatch, ...]
     replay: tuple[str, ...] = Field(default=(), description="bronze batches with waiting quarantine")
     contract: str = Field(description="digest of the table's contract")
+    layout: str = Field(description="what the table's rows are found by")
     versions: dict[str, int | None] = Field(
         description="bronze, quarantine, silver and dimension, as the batch sees them"
     )
@@ -189,6 +190,8 @@ def describe(plan: Plan) -> list[str]:
     for number, planned in enumerate(plan.steps, start=1):
         verb = "finish" if planned.unfinished else "begin"
         lines.append(f"  {number}. {verb} {planned.stream}: {_words(planned)}")
+    if any(planned.unfinished for planned in plan.steps):
+        lines.append("  and then what is due today, which is planned on what these leave")
     lines += [f"  {note}" for note in plan.notes] or ([] if plan.steps else ["  nothing to do"])
     return lines
 

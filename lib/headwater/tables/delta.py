@@ -1,7 +1,7 @@
 """Delta tables: read at a version, write exactly once, prove that it happened.
 
-Every write carries a `Batch`: the Delta app transaction (stream, n), which makes a repeated write a no-op, and the
-batch id in the commit's metadata, by which `prove` finds the commit. Delta skips a transaction version that is not
+Every write of rows carries a `Batch`: the Delta app transaction (stream, n), which makes a repeated write a no-op, and
+the batch id in the commit's metadata, by which `prove` finds the commit. Delta skips a transaction version that is not
 greater than the last one without a word, so a write counts only once its commit has been found.
 """
 
@@ -111,17 +111,6 @@ def last_transaction(location: str, stream: str) -> int | None:
 def read_at(spark: SparkSession, location: str, at: int) -> DataFrame:
     """The table as it was at a version."""
     return spark.read.format("delta").option("versionAsOf", at).load(location)
-
-
-def read_latest(spark: SparkSession, location: str) -> DataFrame:
-    """The table as it is."""
-    return spark.read.format("delta").load(location)
-
-
-def changes_between(spark: SparkSession, location: str, after: int, upto: int) -> DataFrame:
-    """Row images that the versions in (after, upto] wrote, from the change data feed."""
-    feed = spark.read.format("delta").option("readChangeFeed", "true")
-    return feed.option("startingVersion", after + 1).option("endingVersion", upto).load(location)
 
 
 def append_once(frame: DataFrame, location: str, batch: Batch) -> Written:

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from headwater.tables.delta import Batch, TableSpec, Written, overwrite_once, read_at, replace_dates_once
+from headwater.tables.delta import Batch, TableSpec, Written, overwrite_once, replace_dates_once
 
 FEATURE_DATE = "feature_date"
 FEATURE_MONTH = "feature_month"
@@ -56,8 +56,3 @@ def compact_months(spark: SparkSession, location: str, months: Iterable[date], e
     for month in months:
         table = DeltaTable.forPath(spark, location)
         table.optimize().where(f"{FEATURE_MONTH} = date'{month.isoformat()}'").executeZOrderBy(entity)
-
-
-def history_at(spark: SparkSession, location: str, version: int) -> DataFrame:
-    """The published history at a version."""
-    return read_at(spark, location, version)

@@ -33,8 +33,9 @@ def with_content(records: DataFrame) -> DataFrame:
 def quarantine_rows(records: DataFrame, source: str, stage: str, waited_for: str = "") -> DataFrame:
     """Rows for the quarantine table.
 
-    A record's id is the digest of its content and of how many equal ones precede it in the batch: the same bad record
-    read again next week keeps its id, and two equal bad records are two rows. A replayed record brings its id along.
+    A record's id is the digest of its content and of how many equal ones precede it in its bronze batch: the same bad
+    record read again next week, or twice before silver comes to it, keeps its id and its one row; two equal bad records
+    of one batch are two rows. A replayed record brings its id along.
 
     Args:
         records: conformed rows with `_content`, `_record_id` (null unless replayed), `_batch_id`, `_row_id`; rejected
@@ -44,18 +45,24 @@ def quarantine_rows(records: DataFrame, source: str, stage: str, waited_for: str
         waited_for: the reason whose end lets a record be replayed.
     """
     passed = F.size(REASONS) == 0
-    equal = Window.partitionBy(CONTENT, F.col(RECORD_ID).isNull()).orderBy(ROW_ID)
+    equal = Window.partitionBy(CONTENT, BATCH_ID, F.col(RECORD_ID).isNull()).orderBy(ROW_ID)
     own = F.sha2(F.concat_ws("|", F.lit(source), CONTENT, F.row_number().over(equal)), 256)
-    return records.select(
-        F.coalesce(RECORD_ID, own).alias("id"),
-        F.lit(source).alias("source"),
-        F.col(BATCH_ID).alias("batch_id"),
-        F.col(ROW_ID).alias("row_id"),
-        F.lit(stage).alias("stage"),
-        F.when(passed, F.array(F.lit(waited_for))).otherwise(F.col(REASONS)).alias("reasons"),
-        F.col(PREVIEW).alias("preview"),
-        F.when(passed, "replayed").otherwise("open").alias("status"),
-        F.col(EXTRACTED_AT).alias("quarantined_at"),
+    identified = records.withColumn("id", F.coalesce(RECORD_ID, own))
+    first = F.row_number().over(Window.partitionBy("id").orderBy(BATCH_ID, ROW_ID)) == 1
+    return (
+        identified.withColumn("_first", first)
+        .where("_first")
+        .select(
+            "id",
+            F.lit(source).alias("source"),
+            F.col(BATCH_ID).alias("batch_id"),
+            F.col(ROW_ID).alias("row_id"),
+            F.lit(stage).alias("stage"),
+            F.when(passed, F.array(F.lit(waited_for))).otherwise(F.col(REASONS)).alias("reasons"),
+            F.col(PREVIEW).alias("preview"),
+            F.when(passed, "replayed").otherwise("open").alias("status"),
+            F.col(EXTRACTED_AT).alias("quarantined_at"),
+        )
     )
 
 

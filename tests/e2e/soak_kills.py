@@ -1,0 +1,32 @@
+"""Only in `make soak`: the second day's run, killed at every point alone, and at all of them in turn."""
+
+from pathlib import Path
+
+import pytest
+from tests.e2e.conftest import Published
+from tests.e2e.test_crash import PIPELINE, SOURCES, contents, copied, killed, run
+
+# In the order in which a run meets them.
+POINTS = (
+    *(f"extract:{source}:{moment}" for source in sorted(SOURCES) for moment in ("written", "committed")),
+    *(f"conform:{source}:{moment}" for source in sorted(SOURCES) for moment in ("merged", "written", "committed")),
+    *(f"{step}:{PIPELINE}:{moment}" for step in ("stage", "audit") for moment in ("written", "committed")),
+    *(f"publish:{PIPELINE}:{moment}" for moment in ("history", "written", "committed")),
+)
+ALONE = (
+    "extract:transactions:written",
+    "conform:transactions:merged",
+    f"stage:{PIPELINE}:written",
+    f"publish:{PIPELINE}:written",
+)
+
+
+@pytest.mark.parametrize("points", [POINTS, *((point,) for point in ALONE)], ids=["all", *ALONE])
+def test_a_run_that_dies_at_any_point_can_be_run_again(
+    published: Published, jars: str, tmp_path: Path, points: tuple[str, ...]
+) -> None:
+    lake = copied(published.before, tmp_path)
+    for point in points:
+        assert killed(published, lake, point, jars, "run_pipeline") == -9
+    assert run(published, lake, "run_pipeline") == 0
+    assert contents(lake) == contents(published.after)
