@@ -7,14 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from headwater.boundary import Job, run_job
-from headwater.pipelines.pipeline import run_tables
+from headwater.pipelines.pipeline import plan_tables, run_tables
 from headwater.pipelines.run import rows_of
-from headwater.pipelines.silver import plan_conform
 
 JOB = Job(
     name="build_silver",
     about=str(__doc__),
-    plans=lambda runtime, _args: [plan_conform(runtime, each.name) for each in runtime.project.dimensions_first],
+    plans=lambda runtime, _args: plan_tables(runtime),
     story=lambda runtime, _args: sum(map(rows_of, run_tables(runtime))),
 )
 

@@ -38,7 +38,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory, jars: str) -> Iterator[Spark
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",
         "spark.sql.adaptive.enabled": "false",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:NewSize=512m",
     }
     session = build_session("tests", SparkSettings(master="local[2]", settings=settings), jars=jars)
     session.sparkContext.setLogLevel("ERROR")

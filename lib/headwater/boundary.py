@@ -38,6 +38,15 @@ from headwater.telemetry.logs import EventLog
 # Exit code of a peek (HEADWATER_PEEK=1): there is work, and it needs a session.
 WORK_TO_DO = 75
 
+# When steps fail in different ways, what another attempt helps least decides.
+_GRAVEST_FIRST = (
+    ExitCode.BUG,
+    ExitCode.CONFIGURATION,
+    ExitCode.REJECTED,
+    ExitCode.CONFLICT,
+    ExitCode.UNAVAILABLE,
+)
+
 _CONFLICTS = (
     delta_errors.ConcurrentAppendException,
     delta_errors.ConcurrentDeleteDeleteException,
@@ -108,7 +117,7 @@ class _Run:
         except _SessionNeeded:
             return WORK_TO_DO
         except Exception as error:
-            return self._fail(error)
+            return self._fail(_leaves(error))
         finally:
             for session in self._sessions:
                 session.stop()
@@ -127,7 +136,7 @@ class _Run:
             clock=_now,
             session=cache(self._session),
             source=cache(self._source),
-            progress=lambda text: print(text, end="", flush=True),  # noqa: T201 -- progress is for a person
+            progress=lambda line: print(f"{line}\n", end="", flush=True),  # noqa: T201 -- progress is for a person
             failpoint=_failpoint(os.environ.get("HEADWATER_FAILPOINT")),
         )
 
@@ -151,29 +160,24 @@ class _Run:
             clock=(lambda: fixed) if isinstance(fixed, datetime) else None,
         )
 
-    def _fail(self, error: Exception) -> int:
-        known = _as_headwater_error(error)
-        if known is None:
-            traceback.print_exc()
-            known = HeadwaterError(
-                "bug",
-                f"Unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-                remedy="This is a bug in headwater; the traceback above says where. Nothing half-done was published.",
-            )
-        _complain(known)
+    def _fail(self, causes: Sequence[Exception]) -> int:
+        known = [_as_headwater_error(cause) for cause in causes]
+        for error in known:
+            _complain(error)
+        code = next(code for code in _GRAVEST_FIRST if any(error.exit_code is code for error in known))
         if self._args.dry_run:
-            return int(known.exit_code)
-        if known.exit_code is ExitCode.UNAVAILABLE:
+            return int(code)
+        for error in known:
+            away = error.exit_code is ExitCode.UNAVAILABLE
             self._runtime.log.write(
-                "source_unavailable", data_source=str(known.facts.get("source", "")), code=known.code
+                "source_unavailable" if away else "run_failed",
+                data_source=str(error.facts.get("source", self._job.name)),
+                code=error.code,
             )
-        else:
-            self._runtime.log.write("run_failed", data_source=self._job.name, code=known.code)
-        status: RunStatus = "rejected" if known.exit_code is ExitCode.REJECTED else "failed"
-        return self._record(status, known.exit_code, 0, known)
+        return self._record("rejected" if code is ExitCode.REJECTED else "failed", code, 0, known)
 
-    def _record(self, status: RunStatus, code: ExitCode, rows: int, error: HeadwaterError | None = None) -> int:
-        errors = (error_entry(error),) if error else ()
+    def _record(self, status: RunStatus, code: ExitCode, rows: int, failed: Sequence[HeadwaterError] = ()) -> int:
+        errors = tuple(error_entry(error) for error in failed)
         result = ExecutionResult(
             pipeline_id=self._project.pipeline,
             run_id=self._run_id,
@@ -217,8 +221,15 @@ def _parser(job: Job) -> argparse.ArgumentParser:
     return parser
 
 
-def _as_headwater_error(error: Exception) -> HeadwaterError | None:
-    """What an exception of an engine means for a user; None when it means a bug."""
+def _leaves(error: Exception) -> tuple[Exception, ...]:
+    """The errors of steps that ran side by side, or the one error there is."""
+    if isinstance(error, ExceptionGroup):
+        return tuple(leaf for each in error.exceptions for leaf in _leaves(each))
+    return (error,)
+
+
+def _as_headwater_error(error: Exception) -> HeadwaterError:
+    """What an exception means for a user; one of unknown meaning is a bug, and its traceback is shown."""
     if isinstance(error, HeadwaterError):
         return error
     if isinstance(error, _CONFLICTS):
@@ -227,7 +238,12 @@ def _as_headwater_error(error: Exception) -> HeadwaterError | None:
             f"Another writer changed the table meanwhile: {str(error).splitlines()[0]}",
             remedy="Only headwater may write its tables, one job each. Run the job again.",
         )
-    return None
+    traceback.print_exception(error)
+    return HeadwaterError(
+        "bug",
+        f"Unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+        remedy="This is a bug in headwater; the traceback above says where. Nothing half-done was published.",
+    )
 
 
 def _complain(error: HeadwaterError) -> None:

@@ -61,3 +61,15 @@ def build_session(name: str, spark: SparkSettings, jars: str = "") -> SparkSessi
     for key, value in launch.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def sibling_session(session: SparkSession, spark: SparkSettings) -> SparkSession:
+    """A session of the same application with settings of its own, for a thread that works beside others.
+
+    A session that was given to this process has its settings from nobody knows where; ours are set again.
+    """
+    sibling = session.newSession()
+    for key, value in {**spark.settings, **SEMANTICS}.items():
+        if sibling.conf.isModifiable(key):
+            sibling.conf.set(key, value)
+    return sibling

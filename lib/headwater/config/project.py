@@ -32,6 +32,7 @@ class EnvironmentSpec(Spec):
         default="source", description="`source` asks each server for its time; an instant serves demos and replays."
     )
     lease_seconds: int = Field(default=60, ge=2)
+    parallel_steps: int = Field(default=4, ge=1, le=64, description="Independent steps that a job runs at once.")
     connections: dict[Name, Connection]
     spark: SparkSettings = SparkSettings()
 
@@ -63,11 +64,12 @@ class Project:
         return f"{self.environment.lake.rstrip('/')}/{layer}/{table}"
 
     @property
-    def dimensions_first(self) -> tuple[TableContract, ...]:
-        """Tables in an order in which referenced dimensions precede the tables that refer to them."""
+    def dimensions_first(self) -> tuple[tuple[str, ...], ...]:
+        """Tables in groups: those of a group refer only to tables of the groups before it."""
         graph = {name: [table.reference.table] if table.reference else [] for name, table in self.tables.items()}
+        order = TopologicalSorter(graph)
         try:
-            return tuple(self.tables[name] for name in TopologicalSorter(graph).static_order())
+            order.prepare()
         except CycleError as error:
             circle: list[str] = error.args[1]
             path = self.conf / "tables" / f"{circle[0]}.yaml"
@@ -76,6 +78,11 @@ class Project:
                 f"{path}: rules: references go round in a circle: {' -> '.join(circle)}.",
                 facts={"file": str(path), "path": "rules"},
             ) from error
+        groups = []
+        while ready := order.get_ready():
+            groups.append(tuple(sorted(ready)))
+            order.done(*ready)
+        return tuple(groups)
 
 
 def load_project(conf: Path, env: str, variables: Mapping[str, str]) -> Project:

@@ -51,14 +51,20 @@ def audit_stage(step: AuditStage, runtime: Runtime) -> dict[str, JsonValue]:
     staged = read_at(runtime.session(), project.path("staged", step.view), step.staged_version)
     frame = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)))
     checks = project.checks.for_environment(project.env)
-    verdict = verify_frame(
-        runtime.session(), frame, checks, per_date=_populations(step, runtime), row_counts=step.row_counts
-    )
+    populations = _populations(step, runtime)
+    verdict = verify_frame(runtime.session(), frame, checks, per_date=populations, row_counts=step.row_counts)
     runtime.run_log.append_checks(_check_rows(step, verdict, runtime))
     failed = [result.name for result in verdict.results if not result.passed]
+    rows = sum(day.rows for day in populations)
     if failed:
-        runtime.log.write("validation_failed", data_source=step.view, record_count=0, checks=failed)
-    return {"passed": verdict.passed, "score": verdict.score, "failed": failed, "suite": _suite_digest(runtime)}
+        runtime.log.write("validation_failed", data_source=step.view, record_count=rows, checks=failed)
+    return {
+        "rows": rows,
+        "passed": verdict.passed,
+        "score": verdict.score,
+        "failed": failed,
+        "suite": _suite_digest(runtime),
+    }
 
 
 def verdict_of(runtime: Runtime, stage_n: int) -> Commit | None:

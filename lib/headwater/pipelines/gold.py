@@ -140,7 +140,7 @@ def plan_unfinished_publication(runtime: Runtime) -> Plan:
     stream = runtime.stream("publish", view)
     left = runtime.ledger.stream(stream).open
     title = f"finish an open publication of {view}"
-    return Plan(title, (unfinished(stream, left),)) if left else Plan(title, (), ("there is none",))
+    return Plan(title, (unfinished(stream, left),) if left else ())
 
 
 def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:

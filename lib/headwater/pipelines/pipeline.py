@@ -17,11 +17,16 @@ def run_sources(runtime: Runtime) -> tuple[Commit, ...]:
     return run_planned(lambda: plan_extract(runtime, runtime.project.sources), runtime)
 
 
+def plan_tables(runtime: Runtime) -> tuple[Plan, ...]:
+    """What each group of tables would conform as things stand."""
+    return tuple(plan_conform(runtime, tables) for tables in runtime.project.dimensions_first)
+
+
 def run_tables(runtime: Runtime) -> tuple[Commit, ...]:
     """Conform every table, dimensions before the tables that refer to them."""
     commits: tuple[Commit, ...] = ()
-    for contract in runtime.project.dimensions_first:
-        commits += run_planned(partial(plan_conform, runtime, contract.name), runtime)
+    for tables in runtime.project.dimensions_first:
+        commits += run_planned(partial(plan_conform, runtime, tables), runtime)
     return commits
 
 
@@ -62,10 +67,9 @@ def run_pipeline(runtime: Runtime) -> int:
 
 def plan_pipeline(runtime: Runtime) -> tuple[Plan, ...]:
     """What each stage would do as things stand; a stage plans on what the ones before it have done so far."""
-    tables = runtime.project.dimensions_first
     return (
         plan_extract(runtime, runtime.project.sources),
-        *(plan_conform(runtime, contract.name) for contract in tables),
+        *plan_tables(runtime),
         plan_unfinished_publication(runtime),
         plan_stage(runtime, ready=False),
         plan_audit(runtime),

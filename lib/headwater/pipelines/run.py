@@ -1,6 +1,12 @@
-"""Execute a plan: for each step an intent, the work under a lease, the commit."""
+"""Execute a plan: for each step an intent, the work under a lease, the commit.
+
+The steps of a plan belong to different streams and tables, so they run side by side, each in a session of its own:
+while one waits for its server or for the driver's planner, the others have the cores.
+"""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from time import monotonic
 from typing import assert_never
 
@@ -21,6 +27,7 @@ from headwater.pipelines.steps import (
     from_payload,
     to_payload,
 )
+from headwater.session import sibling_session
 from headwater.state.runs import StepRow
 from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, last_transaction
@@ -36,25 +43,37 @@ def run_planned(make_plan: Callable[[], Plan], runtime: Runtime) -> tuple[Commit
 
 
 def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:
-    """Execute the steps in order.
+    """Execute the steps; a step that fails stops no other.
 
     Returns:
         The commits made, one per step; none means there was nothing to do.
 
     Raises:
-        HeadwaterError: the first step that fails; its batch stays open and the next run finishes it.
+        ExceptionGroup: what failed; the batches stay open and the next run finishes them.
     """
     for note in plan.notes:
-        runtime.progress(f"  {note}\n")
-    return tuple(_run_step(planned, runtime) for planned in plan.steps)
+        runtime.progress(f"  {note}")
+    if not plan.steps:
+        return ()
+    # The session is asked for first: whoever only wants to know whether there is work stops here, before any intent.
+    runtime.session()
+    runtime.progress(f"  {plan.title}")
+    with ThreadPoolExecutor(runtime.project.environment.parallel_steps) as pool:
+        running = [pool.submit(_run_step, planned, _beside_others(runtime)) for planned in plan.steps]
+    failed = [error for each in running if (error := each.exception()) is not None]
+    if failed:
+        raise BaseExceptionGroup(f"{len(failed)} of {len(running)} steps failed", failed)
+    return tuple(each.result() for each in running)
+
+
+def _beside_others(runtime: Runtime) -> Runtime:
+    own = sibling_session(runtime.session(), runtime.project.environment.spark)
+    return replace(runtime, session=lambda: own)
 
 
 def _run_step(planned: PlannedStep, runtime: Runtime) -> Commit:
-    # The session is asked for first: whoever only wants to know whether there is work stops here, before any intent.
-    runtime.session()
     clock, started_at = monotonic(), runtime.clock()
     name = planned.stream.split("/")[1]
-    runtime.progress(f"  {planned.step.kind:<8} {name:<28}")
     if planned.unfinished:
         intent = runtime.ledger.resume(planned.unfinished)
     else:
@@ -81,7 +100,7 @@ def _run_step(planned: PlannedStep, runtime: Runtime) -> Commit:
         )
     )
     runtime.log.write("step_done", data_source=name, record_count=rows_of(commit), step=step.kind, seconds=seconds)
-    runtime.progress(f" {rows_of(commit):>12,} rows {seconds:>7.1f} s\n")
+    runtime.progress(f"    {name:<34} {rows_of(commit):>12,} rows {seconds:>7.1f} s")
     return commit
 
 

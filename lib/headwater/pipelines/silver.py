@@ -7,7 +7,7 @@ The row equation is counted on the two persisted frames before anything is writt
 intent, so it classifies every row as the first attempt did.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
@@ -42,20 +42,33 @@ _CARRIED = (BATCH_ID, EXTRACTED_AT, ROW_ID, RECORD_ID, CONTENT)
 _BEGINNING = "0001-01-01"
 
 
-def plan_conform(runtime: Runtime, table: str) -> Plan:
-    """Plan the next silver batch of one table: bronze batches not taken up yet, and quarantine that may pass now."""
-    contract = runtime.project.tables[table]
-    stream = runtime.stream("silver", table)
-    state = runtime.ledger.stream(stream)
-    title = f"conform into silver.{table}"
-    if state.open is not None:
-        return Plan(title, (unfinished(stream, state.open),))
+def plan_conform(runtime: Runtime, tables: Iterable[str]) -> Plan:
+    """Plan the next silver batch of each table: bronze batches not taken up yet, and quarantine that may pass now.
+
+    Args:
+        runtime: where to look.
+        tables: names of tables that do not refer to each other.
+    """
+    steps, notes = [], []
+    for table in tables:
+        stream = runtime.stream("silver", table)
+        state = runtime.ledger.stream(stream)
+        if state.open is not None:
+            steps.append(unfinished(stream, state.open))
+        elif step := _next_batch(runtime, runtime.project.tables[table], state):
+            steps.append(PlannedStep(stream, step, decided_on=state.last_n))
+        else:
+            notes.append(f"{table}: holds every bronze batch already")
+    return Plan("conform into silver", tuple(steps), tuple(notes))
+
+
+def _next_batch(runtime: Runtime, contract: TableContract, state: StreamState) -> ConformBatch | None:
     _require_same_layout(contract, state)
     # Committed batches, and before the versions are read: bronze then holds every record that the intent lists.
     batches = _new_batches(runtime, contract, state)
     versions_now = _versions(runtime, contract)
     step = ConformBatch(
-        table=table,
+        table=contract.name,
         contract=contract.digest,
         layout=contract.layout,
         run_date=runtime.run_date,
@@ -63,9 +76,7 @@ def plan_conform(runtime: Runtime, table: str) -> Plan:
         replay=_replayable(runtime, contract, state, versions_now),
         versions=versions_now,
     )
-    if not step.batches and not step.replay:
-        return Plan(title, (), (f"{table}: holds every bronze batch already",))
-    return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
+    return step if step.batches or step.replay else None
 
 
 def conform_batch(step: ConformBatch, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:

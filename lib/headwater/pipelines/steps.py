@@ -116,7 +116,7 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in order, and in words why there are no more."""
+    """Steps that do not depend on each other, and in words why there are no more."""
 
     title: str
     steps: tuple[PlannedStep, ...]
@@ -131,7 +131,7 @@ class Runtime:
         session: gives the session, building it at the first call; nothing that only plans calls it.
         source: opens a source by name.
         run_date: the date the orchestrator asked for.
-        progress: shows a person some text; whoever ends a line says so.
+        progress: shows a person a line.
         failpoint: told the name of each point at which a crash matters; does nothing outside crash tests.
     """
 

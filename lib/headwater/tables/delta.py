@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from delta.exceptions import ConcurrentWriteException, MetadataChangedException, ProtocolChangedException
 from delta.tables import DeltaTable
 from deltalake import DeltaTable as TableLog
 from deltalake.exceptions import TableNotFoundError
@@ -70,7 +71,7 @@ class TableSpec:
 
 
 def ensure_table(spark: SparkSession, spec: TableSpec) -> None:
-    """Create the table when it does not exist; leave it alone when it does."""
+    """Create the table when it does not exist; leave it alone when it does, or when another process is first."""
     if exists(spec.location):
         return
     builder = DeltaTable.createIfNotExists(spark).location(spec.location)
@@ -84,7 +85,11 @@ def ensure_table(spark: SparkSession, spec: TableSpec) -> None:
         builder = builder.partitionedBy(*spec.partition_by)
     for key, value in (spec.properties or {}).items():
         builder = builder.property(key, value)
-    builder.execute()
+    try:
+        builder.execute()
+    except (ConcurrentWriteException, MetadataChangedException, ProtocolChangedException):
+        if not exists(spec.location):
+            raise
 
 
 def exists(location: str) -> bool:
