@@ -27,6 +27,8 @@ BRONZE_COLUMNS = (BATCH_ID, "_source", EXTRACTED_AT, SOURCE_FILE, ROW_ID)
 
 _KNOWN = "_known"
 _TEXTS = "_texts"
+_UNREADABLE = "_unreadable"
+_PRESENT = "_has_{}"
 
 
 def conform(
@@ -46,33 +48,26 @@ def conform(
         `carry`, the contract's columns in order, `_reasons` (sorted, empty for a good row) and `_preview` (masked JSON,
         null for a good row and for a record that does not parse); one row per record.
     """
-    shaped = records
-    if form == "document":
-        shaped = _parsed(records, document_shapes(contract))
+    shaped = _parsed(records, document_shapes(contract)) if form == "document" else records
     raw_types = dict(shaped.dtypes)
     readings = {c.name: read_column(c, form, raw_types.get(c.name, "string")) for c in contract.columns}
-    unreadable = _unparsable(form)
-    parse_reasons = [F.when(unreadable, "unparsable")]
-    for column in contract.columns:
-        reading = readings[column.name]
-        is_key = column.name in contract.key
-        required = is_key or not column.nullable
-        parse_reasons += _parse_reasons(column.name, reading.value, reading.present, is_key=is_key, required=required)
-    texts = [F.expr(reading.text).alias(name) for name, reading in readings.items()]
     kept = [name for name in (*carry, EXTRACTED_AT) if name in records.columns]
+    # Readings first, reasons on them second: in one projection each mention of a reading would be evaluated again.
     typed = shaped.select(
         *(F.col(name) for name in dict.fromkeys(kept)),
         *(F.expr(reading.value).alias(name) for name, reading in readings.items()),
-        _reason_list(parse_reasons, unreadable).alias(REASONS),
-        F.when(~unreadable, F.struct(*texts)).alias(_TEXTS),
-    )
+        _unparsable(form).alias(_UNREADABLE),
+        *(F.expr(reading.present).alias(_PRESENT.format(name)) for name, reading in readings.items()),
+        F.struct(*(F.expr(reading.text).alias(name) for name, reading in readings.items())).alias(_TEXTS),
+    ).withColumn(REASONS, _parse_reasons(contract))
     if contract.reference and known is not None:
         typed = _with_known(typed, contract.reference, known)
-    reasons = [_rule_reason(rule) for rule in contract.rules]
-    found = F.array_sort(F.concat(F.col(REASONS), F.array_compact(F.array(*reasons)))) if reasons else F.col(REASONS)
+    if broken := [_rule_reason(rule) for rule in contract.rules]:
+        found = F.array_sort(F.concat(F.col(REASONS), F.array_compact(F.array(*broken))))
+        typed = typed.withColumn(REASONS, found)
     masked = F.to_json(F.struct(*(_mask(F.col(_TEXTS).getField(name)).alias(name) for name in contract.names)))
-    shown = F.when((F.size(found) > 0) & F.col(_TEXTS).isNotNull(), masked)
-    return typed.select(*dict.fromkeys(carry), *contract.names, found.alias(REASONS), shown.alias(PREVIEW))
+    shown = F.when((F.size(REASONS) > 0) & ~F.col(_UNREADABLE), masked)
+    return typed.select(*dict.fromkeys(carry), *contract.names, REASONS, shown.alias(PREVIEW))
 
 
 def _parsed(records: DataFrame, shapes: Mapping[str, str]) -> DataFrame:
@@ -97,17 +92,17 @@ def _unparsable(form: Form) -> Column:
             assert_never(form)
 
 
-def _parse_reasons(name: str, value: str, present: str, *, is_key: bool, required: bool) -> list[Column]:
-    there, typed = F.expr(present), F.expr(value)
-    ill_typed = F.when(there & typed.isNull(), f"type:{name}")
-    if is_key:
-        return [F.when(~there | (typed.cast("string") == ""), "null_key"), ill_typed]
-    return [F.when(~there, f"missing:{name}"), ill_typed] if required else [ill_typed]
-
-
-def _reason_list(reasons: Sequence[Column], unreadable: Column) -> Column:
-    """All reasons that apply; a record that does not parse has no others."""
-    return F.when(unreadable, F.array(F.lit("unparsable"))).otherwise(F.array_compact(F.array(*reasons)))
+def _parse_reasons(contract: TableContract) -> Column:
+    """What kept values from being read; a record that does not parse has no other reason."""
+    reasons = []
+    for column in contract.columns:
+        name, there, value = column.name, F.col(_PRESENT.format(column.name)), F.col(f"`{column.name}`")
+        if name in contract.key:
+            reasons.append(F.when(~there | (value.cast("string") == ""), "null_key"))
+        elif not column.nullable:
+            reasons.append(F.when(~there, f"missing:{name}"))
+        reasons.append(F.when(there & value.isNull(), f"type:{name}"))
+    return F.when(F.col(_UNREADABLE), F.array(F.lit("unparsable"))).otherwise(F.array_compact(F.array(*reasons)))
 
 
 def _with_known(typed: DataFrame, rule: Reference, known: DataFrame) -> DataFrame:
