@@ -14,7 +14,7 @@ from headwater.config.base import JsonValue
 from headwater.pipelines.audit import audit_stage
 from headwater.pipelines.bronze import extract
 from headwater.pipelines.gold import publish_stage, stage_dates
-from headwater.pipelines.silver import conform_batch
+from headwater.pipelines.silver_batch import conform_batch
 from headwater.pipelines.steps import (
     AuditStage,
     ConformBatch,

@@ -1,0 +1,216 @@
+"""One silver batch: bronze records and waiting quarantine into silver, every record accounted for.
+
+    new bronze + waiting quarantine ──conform──> accepted ──winners──> effects ──> silver (MERGE)
+                                             └─> rejected, and the outcome of replays ──> quarantine
+
+The row equation is counted on the two persisted frames before anything is written. What a retry sees is pinned by the
+intent, so it classifies every row as the first attempt did.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from headwater.config.base import JsonValue
+from headwater.config.tables import TableContract
+from headwater.contracts.schema import DOCUMENT, VALID_FROM, VALID_TO, Form, struct_type
+from headwater.pipelines.equation import Effects, Judged, count_effects, count_judged, require_sum, terms
+from headwater.pipelines.steps import ConformBatch, Runtime, require_same
+from headwater.tables.delta import Batch, TableSpec, Upsert, append_once, ensure_table, merge_once, read_at
+from headwater.transforms.conform import BATCH_ID, BRONZE_COLUMNS, CORRUPT, EXTRACTED_AT, REASONS, ROW_ID, conform
+from headwater.transforms.dedup import BUCKET, EFFECT, classify, winners
+from headwater.transforms.history import KNOWN, OWN, versions
+from headwater.transforms.quarantine import (
+    CONTENT,
+    QUARANTINE_SCHEMA,
+    RECORD_ID,
+    quarantine_rows,
+    unseen,
+    waiting,
+    with_content,
+)
+
+_FORMS: Mapping[str, Form] = {"jdbc": "typed", "mongo": "document", "files": "text"}
+_CARRIED = (BATCH_ID, EXTRACTED_AT, ROW_ID, RECORD_ID, CONTENT)
+# A dimension's first version answers for all time before it; as a touched day that is the first day there is.
+_BEGINNING = "0001-01-01"
+
+
+def conform_batch(step: ConformBatch, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
+    """Classify the batch's records, prove that they add up, and write them.
+
+    Returns:
+        The terms of the row equation, records per reason, and the days whose features may change.
+
+    Raises:
+        Unproven: the row equation does not hold, or a write left no commit.
+    """
+    contract = runtime.project.tables[step.table]
+    require_same(f"the contract of {step.table}", step.contract, contract.digest, batch.id)
+    seen = _pinned(step, contract, runtime)
+    judged = _judge(step, contract, seen, runtime).persist()
+    effects = classify(winners(judged.where(F.size(REASONS) == 0), contract), seen.silver, contract).persist()
+    try:
+        counted = count_judged(judged)
+        effected = count_effects(effects, _event_times(runtime, step.table))
+        committed = sum(each.records for each in step.batches)
+        equation = terms(require_sum(contract.source, counted, effected, committed=committed))
+        work = _Work(batch.with_facts(equation), contract, seen, judged, effects, counted, effected)
+        touched = _write(work, runtime)
+        return {**equation, "reasons": dict(counted.reasons), "touched": list(touched)}
+    finally:
+        judged.unpersist()
+        effects.unpersist()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinned:
+    """The tables as the batch sees them."""
+
+    bronze: DataFrame
+    quarantine: DataFrame
+    silver: DataFrame
+    known: DataFrame | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    batch: Batch
+    contract: TableContract
+    seen: _Pinned
+    judged: DataFrame
+    effects: DataFrame
+    counted: Judged
+    effected: Effects
+
+
+def _pinned(step: ConformBatch, contract: TableContract, runtime: Runtime) -> _Pinned:
+    """Open every table at the version of the intent; one that did not exist then is empty, as its version 0 is."""
+    spark, project = runtime.session(), runtime.project
+    silver, quarantine = project.path("silver", contract.name), project.path("quarantine", contract.source)
+    ensure_table(spark, _silver_spec(silver, contract))
+    ensure_table(spark, TableSpec(quarantine, QUARANTINE_SCHEMA))
+    known = None
+    if rule := contract.reference:
+        known = _known_keys(spark, runtime, step.versions["dimension"], rule.table, rule.column)
+    bronze = project.path("bronze", contract.source)
+    at = step.versions["bronze"]
+    return _Pinned(
+        bronze=_no_records(spark, runtime, contract) if at is None else read_at(spark, bronze, at),
+        quarantine=read_at(spark, quarantine, step.versions["quarantine"] or 0),
+        silver=read_at(spark, silver, step.versions["silver"] or 0),
+        known=known,
+    )
+
+
+def _no_records(spark: SparkSession, runtime: Runtime, contract: TableContract) -> DataFrame:
+    """What a source that never held anything looks like: every column of its form, no row."""
+    names = [*BRONZE_COLUMNS, *contract.names]
+    if _FORMS[runtime.project.sources[contract.source].kind] == "document":
+        names.append(DOCUMENT)
+    fields = [T.StructField(name, T.StringType()) for name in dict.fromkeys([*names, CORRUPT])]
+    return spark.createDataFrame([], T.StructType(fields)).withColumn(EXTRACTED_AT, F.lit(None).cast("timestamp"))
+
+
+def _known_keys(spark: SparkSession, runtime: Runtime, at: int | None, table: str, column: str) -> DataFrame:
+    dimension = runtime.project.tables[table]
+    location = runtime.project.path("silver", table)
+    ensure_table(spark, _silver_spec(location, dimension))
+    return read_at(spark, location, at or 0).select(F.col(dimension.key[0]).alias(column)).distinct()
+
+
+def _silver_spec(location: str, contract: TableContract) -> TableSpec:
+    fields = [
+        *struct_type(contract).fields,
+        T.StructField(BUCKET, T.IntegerType()),
+        T.StructField(BATCH_ID, T.StringType()),
+    ]
+    if contract.kind == "history":
+        fields += [T.StructField(name, T.TimestampType()) for name in (VALID_FROM, VALID_TO)]
+    feed = {"delta.enableChangeDataFeed": "true"}
+    return TableSpec(location, T.StructType(fields), partition_by=(BUCKET,), properties=feed)
+
+
+def _judge(step: ConformBatch, contract: TableContract, seen: _Pinned, runtime: Runtime) -> DataFrame:
+    """Every record of the batch with its reasons; waiting records that still wait are not part of it."""
+    form = _FORMS[runtime.project.sources[contract.source].kind]
+    records = seen.bronze.where(F.col(BATCH_ID).isin([each.id for each in step.batches]))
+    records = records.withColumn(RECORD_ID, F.lit(None).cast("string"))
+    rule = contract.reference
+    if rule and step.replay:
+        asked = F.broadcast(waiting(seen.quarantine, rule.reason))
+        again = seen.bronze.where(F.col(BATCH_ID).isin(list(step.replay))).join(
+            asked, on=[BATCH_ID, ROW_ID], how="inner"
+        )
+        records = records.unionByName(again)
+    judged = conform(with_content(records), contract, form, seen.known, _CARRIED)
+    if rule is None:
+        return judged
+    still_waiting = F.col(RECORD_ID).isNotNull() & (F.col(REASONS) == F.array(F.lit(rule.reason)))
+    return judged.where(~still_waiting)
+
+
+def _event_times(runtime: Runtime, table: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(group.event_time for group in runtime.project.view.groups if group.table == table))
+
+
+def _write(work: _Work, runtime: Runtime) -> tuple[str, ...]:
+    """Silver, then quarantine; each in one commit, each proved. Returns the days whose features may change."""
+    touched = _write_silver(work, runtime) if work.effected.changes else ()
+    runtime.failpoint(f"conform:{work.contract.source}:merged")
+    _write_quarantine(work, runtime)
+    return touched
+
+
+def _write_silver(work: _Work, runtime: Runtime) -> tuple[str, ...]:
+    changed = work.effects.where(F.col(EFFECT).isin("inserted", "updated"))
+    if work.contract.kind == "fact":
+        _merge(changed, work, runtime)
+        return work.effected.touched
+    placed = versions(work.seen.silver, changed, work.contract).persist()
+    try:
+        _merge(placed, work, runtime)
+        return _touched_by_versions(placed, work.contract, runtime)
+    finally:
+        placed.unpersist()
+
+
+def _write_quarantine(work: _Work, runtime: Runtime) -> None:
+    """What is rejected goes in, what was taken up again gets its outcome."""
+    source, rule = work.contract.source, work.contract.reference
+    location = runtime.project.path("quarantine", source)
+    is_again = F.col(RECORD_ID).isNotNull()
+    rejected = quarantine_rows(work.judged.where(~is_again & (F.size(REASONS) > 0)), source, "silver")
+    rows = unseen(rejected, work.seen.quarantine)
+    if rule and work.counted.replayed:
+        again = quarantine_rows(work.judged.where(is_again), source, "silver", waited_for=rule.reason)
+        merge_once(rows.unionByName(again), location, Upsert(key=["id"], columns=["status", "reasons"]), work.batch)
+    elif work.counted.quarantined:
+        append_once(rows, location, work.batch)
+
+
+def _merge(rows: DataFrame, work: _Work, runtime: Runtime) -> None:
+    contract = work.contract
+    upsert = Upsert(key=contract.row_key, buckets=work.effected.buckets)
+    location = runtime.project.path("silver", contract.name)
+    validity = (VALID_FROM, VALID_TO) if contract.kind == "history" else ()
+    columns = (*contract.names, BUCKET, F.lit(work.batch.id).alias(BATCH_ID), *validity)
+    merge_once(rows.select(*columns), location, upsert, work.batch)
+
+
+def _touched_by_versions(placed: DataFrame, contract: TableContract, runtime: Runtime) -> tuple[str, ...]:
+    """First days that the batch's versions answer for; a neighbour they shorten changes on the same days.
+
+    The first version of a key answers for all time before it. Of a key that is new that begins with the day it enters
+    the population, for before that it has no row.
+    """
+    population = runtime.project.view.population
+    beginning = F.lit(_BEGINNING).cast("date")
+    if contract.name == population.table:
+        beginning = F.when(F.col(KNOWN), beginning).otherwise(F.to_date(f"`{population.since}`"))
+    since = F.coalesce(F.to_date(VALID_FROM), beginning)
+    found = placed.where(OWN).agg(F.collect_set(since)).collect()
+    return tuple(sorted(day.isoformat() for day in found[0][0]))
