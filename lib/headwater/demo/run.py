@@ -19,6 +19,8 @@ from headwater.demo.world import Scale
 from headwater.errors import HeadwaterError
 
 BUCKET = "support"
+# A demo's queries are many and small: to interpret them takes less time than to compile them.
+_INTERPRETED = "-Dspark.sql.codegen.wholeStage=false -Dspark.sql.codegen.factoryMode=NO_CODEGEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def _submit(options: DemoOptions, stack: Stack, day: date, instant: datetime, na
         "HEADWATER_LAKE": str(options.folder / "lake"),
         "HEADWATER_CLOCK": instant.isoformat(),
         "HEADWATER_LOG": str(logs / f"{name}.jsonl"),
+        "SPARK_SUBMIT_OPTS": _INTERPRETED,
     }
     command = ["./spark-submit.sh", "jobs/run_pipeline.py", "--date", day.isoformat(), "--run-id", name]
     variables = {**os.environ, **stack.environment(), **settings}

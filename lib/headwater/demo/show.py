@@ -35,22 +35,23 @@ def show_results(lake: Path, days: tuple[date, date]) -> None:
     console = Console(highlight=False, soft_wrap=False)
     runs = RunLog(str(lake / "ops"))
     for number in (1, 2):
-        console.print(equation_table(f"Run {number}: every record is accounted for", runs.steps(f"run-{number}")))
+        title = f"Run {number}: every record is accounted for"
+        console.print("", equation_table(title, runs.steps(f"run-{number}")), sep="\n")
     checks = [runs.checks(run_id=f"run-{number}") for number in (1, 2)]
-    console.print(check_table("Checks by dimension", checks))
+    console.print("", check_table("Checks by dimension", checks), sep="\n")
     warned = {row.name for rows in checks for row in rows if not row.passed and not row.blocking}
     console.print(f"Failed, but only to warn, for the world is dirty on purpose: {', '.join(sorted(warned))}\n")
     history = DeltaTable(str(lake / "gold" / VIEW)).to_pyarrow_dataset()
     console.print(customer_table(history, days), "")
     console.print(skipping_table(history, days[0]))
-    console.print(f"\nTables   {lake}/{{bronze,silver,quarantine,staged,gold,ops}}")
+    console.print(f"\nTables   {lake}/{{bronze,silver,quarantine,staged,gold,ops}}", soft_wrap=True)
     for number in (1, 2):
         console.print(f"Report {number} {lake}/ops/reports/run-{number}.html (and .json)", soft_wrap=True)
 
 
 def equation_table(title: str, steps: Sequence[StepRow]) -> Table:
     """The row equation, a column per source: what came in on the first two lines, what became of it below."""
-    conformed = [step for step in steps if step.step == "conform" and step.stream]
+    conformed = sorted((step for step in steps if step.step == "conform"), key=lambda step: str(step.stream))
     table = _table(title, "records", *(str(step.stream).split("/")[1] for step in conformed))
     for term in TERMS:
         table.add_row(term.replace("_", " "), *(f"{int(str(step.facts[term])):,}" for step in conformed))
