@@ -29,7 +29,7 @@ def _report(*results: CheckResult, rows: tuple[RowEquation, ...] = (BALANCED,)) 
         verdict=Verdict(results),
         rows=rows,
         quarantine={"orders": {"currency": 2, "missing:amount": 4}},
-        steps=(StepTiming("extract orders", "done", 1.25), StepTiming("stage", "done", 118.75)),
+        steps=(StepTiming("extract orders", "done", 0, 5), StepTiming("stage", "done", 1.25, 118.75)),
         layout=(TableLayout("gold/churn", 3, 1_234_567),),
         sample=({"id": "U1", "spend": Decimal("1.50"), "day": _DAY, "stale": [], "rate": float("nan"), "gone": None},),
     )
@@ -156,7 +156,7 @@ def test_nothing_from_the_rows_becomes_markup() -> None:
         verdict=Verdict((replace(RANGE, name=evil, expected=evil, observed=evil),)),
         rows=(replace(BALANCED, source=evil),),
         quarantine={evil: {evil: 1}},
-        steps=(StepTiming(evil, evil, 1.0),),
+        steps=(StepTiming(evil, evil, 0, 1.0),),
         layout=(TableLayout(evil, 1, 1),),
         stale_sources=(evil,),
         sample=({evil: evil},),

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import cast, get_args
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from headwater.quality.facts import QualityReport, RowEquation, StepTiming, Tabl
 from headwater.quality.report import report_html, report_json
 from headwater.quality.verdict import CheckResult, Engine, Verdict
 from headwater.state.files import write_file
-from headwater.state.runs import CheckRow
+from headwater.state.runs import CheckRow, StepRow
 from headwater.state.streams import Commit
 from headwater.tables.delta import exists
 
@@ -50,10 +51,7 @@ def _assemble(runtime: Runtime, staged: Commit, verdict: Commit) -> QualityRepor
         verdict=Verdict(tuple(_check(row) for row in checks)),
         rows=tuple(_equation(source, commit) for source, commit in batches),
         quarantine={source: dict(counts) for source, counts in reasons.items() if counts},
-        steps=tuple(
-            StepTiming(f"{each.step} {str(each.stream).split('/')[1]}", "done", each.seconds)
-            for each in runtime.run_log.steps(runtime.run_id)
-        ),
+        steps=_timings(runtime.run_log.steps(runtime.run_id)),
         layout=tuple(_layout(project.path("gold", name), name) for name in _published_tables(runtime)),
     )
 
@@ -75,6 +73,19 @@ def _silver_batches(runtime: Runtime, step: StageDates, stage_n: int) -> list[tu
         for commit in runtime.ledger.stream(runtime.stream("silver", table)).commits
         if since.get(table, 0) < commit.n <= upto
     ]
+
+
+def _timings(steps: Sequence[StepRow]) -> tuple[StepTiming, ...]:
+    """Steps in the order in which they began."""
+    return tuple(
+        StepTiming(
+            step=f"{each.step} {str(each.stream).split('/')[1]}",
+            status="done",
+            begun=(each.started_at - steps[0].started_at).total_seconds(),
+            seconds=each.seconds,
+        )
+        for each in steps
+    )
 
 
 def _equation(source: str, commit: Commit) -> RowEquation:

@@ -40,10 +40,11 @@ class RowEquation:
 
 @dataclass(frozen=True, slots=True)
 class StepTiming:
-    """How long a step took and how it ended."""
+    """When a step began, in seconds after the run's first one, how long it took and how it ended."""
 
     step: str
     status: str
+    begun: float
     seconds: float
 
 
@@ -88,6 +89,11 @@ class QualityReport:
     def score(self) -> float:
         """The data_quality_score of the checked rows."""
         return self.verdict.score
+
+    @property
+    def seconds(self) -> float:
+        """From the beginning of the first step to the end of the last; steps overlap."""
+        return max((step.begun + step.seconds for step in self.steps), default=0.0)
 
     @property
     def unbalanced(self) -> tuple[RowEquation, ...]:
