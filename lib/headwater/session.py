@@ -6,8 +6,11 @@ overridden by an environment. The rest (master, memory, shuffle partitions) belo
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
 
+from pyspark import inheritable_thread_target
 from pyspark.sql import SparkSession
 
 from headwater.config.project import SparkSettings
@@ -15,6 +18,8 @@ from headwater.config.project import SparkSettings
 _DELTA = "io.delta.sql.DeltaSparkSessionExtension"
 _CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
 _UTC = "-Duser.timezone=UTC"
+
+Result = TypeVar("Result")
 
 SEMANTICS: Mapping[str, str] = {
     "spark.sql.ansi.enabled": "true",
@@ -53,6 +58,8 @@ def build_session(name: str, spark: SparkSettings, jars: str = "") -> SparkSessi
         "spark.sql.extensions": _DELTA,
         "spark.sql.catalog.spark_catalog": _CATALOG,
         "spark.ui.enabled": "false",
+        # A broadcast may wait behind the scans of the steps beside it.
+        "spark.sql.broadcastTimeout": "3600",
         **spark.settings,
         **SEMANTICS,
     }
@@ -63,13 +70,26 @@ def build_session(name: str, spark: SparkSettings, jars: str = "") -> SparkSessi
     return builder.getOrCreate()
 
 
-def sibling_session(session: SparkSession, spark: SparkSettings) -> SparkSession:
-    """A session of the same application with settings of its own, for a thread that works beside others.
+def in_own_session(session: SparkSession, work: Callable[[SparkSession], Result]) -> Callable[[], Result]:
+    """Wrap work for a thread that runs beside others: it gets a sibling session with the same settings.
 
-    A session that was given to this process has its settings from nobody knows where; ours are set again.
+    The sibling is made active in the thread, for an expression takes ANSI or not from there when it is built; MERGE
+    takes its transaction from there as well. What identifies the run to a cluster (job group, pool) goes along.
     """
-    sibling = session.newSession()
-    for key, value in {**spark.settings, **SEMANTICS}.items():
-        if sibling.conf.isModifiable(key):
-            sibling.conf.set(key, value)
-    return sibling
+    sibling = SparkSession(session.sparkContext, session._jsparkSession.cloneSession())  # noqa: SLF001 -- no public way
+
+    def in_thread() -> Result:
+        sibling._jvm.SparkSession.setActiveSession(sibling._jsparkSession)  # type: ignore[union-attr] # noqa: SLF001
+        return work(sibling)
+
+    return inheritable_thread_target(in_thread)
+
+
+@contextmanager
+def active_session_kept() -> Iterator[None]:
+    """Give a notebook its own active session back: PySpark keeps one for all threads and lets the last one win."""
+    before = SparkSession._activeSession  # noqa: SLF001 -- no public way
+    try:
+        yield
+    finally:
+        SparkSession._activeSession = before  # noqa: SLF001

@@ -1,9 +1,10 @@
 """Only in `make soak`: the second day's run, killed at every point alone, and at all of them in turn."""
 
+import shutil
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Published
+from tests.e2e.conftest import ROOT, Published
 from tests.e2e.test_crash import PIPELINE, SOURCES, contents, copied, killed, run
 
 # In the order in which a run meets them.
@@ -21,12 +22,24 @@ ALONE = (
 )
 
 
-@pytest.mark.parametrize("points", [POINTS, *((point,) for point in ALONE)], ids=["all", *ALONE])
-def test_a_run_that_dies_at_any_point_can_be_run_again(
-    published: Published, jars: str, tmp_path: Path, points: tuple[str, ...]
+def test_a_run_that_dies_at_every_point_in_turn_can_be_run_again(
+    published: Published, jars: str, tmp_path: Path
+) -> None:
+    conf = shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    with (conf / "env" / "local.yaml").open("a") as environment:
+        environment.write("parallel_steps: 1\n")
+    lake = copied(published.before, tmp_path)
+    for point in POINTS:
+        assert killed(published, lake, point, jars, "run_pipeline", "--conf", str(conf)) == -9, point
+    assert run(published, lake, "run_pipeline") == 0
+    assert contents(lake) == contents(published.after)
+
+
+@pytest.mark.parametrize("point", ALONE)
+def test_a_run_whose_steps_die_side_by_side_can_be_run_again(
+    published: Published, jars: str, tmp_path: Path, point: str
 ) -> None:
     lake = copied(published.before, tmp_path)
-    for point in points:
-        assert killed(published, lake, point, jars, "run_pipeline") == -9
+    assert killed(published, lake, point, jars, "run_pipeline") == -9
     assert run(published, lake, "run_pipeline") == 0
     assert contents(lake) == contents(published.after)

@@ -5,10 +5,13 @@ while one waits for its server or for the driver's planner, the others have the 
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import assert_never
+
+from pyspark.sql import SparkSession
 
 from headwater.config.base import JsonValue
 from headwater.pipelines.audit import audit_stage
@@ -27,7 +30,7 @@ from headwater.pipelines.steps import (
     from_payload,
     to_payload,
 )
-from headwater.session import sibling_session
+from headwater.session import active_session_kept, in_own_session
 from headwater.state.runs import StepRow
 from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, last_transaction
@@ -56,22 +59,25 @@ def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:
     if not plan.steps:
         return ()
     # The session is asked for first: whoever only wants to know whether there is work stops here, before any intent.
-    runtime.session()
+    session = runtime.session()
     runtime.progress(f"  {plan.title}")
-    with ThreadPoolExecutor(runtime.project.environment.parallel_steps) as pool:
-        running = [pool.submit(_run_step, planned, _beside_others(runtime)) for planned in plan.steps]
+    with active_session_kept(), ThreadPoolExecutor(runtime.project.environment.parallel_steps) as pool:
+        works = (partial(_run_step, planned, runtime) for planned in plan.steps)
+        running = [pool.submit(in_own_session(session, work)) for work in works]
+        try:
+            wait(running)
+        except BaseException:
+            # Ctrl-C: what runs ends with its Spark jobs, what waits does not begin.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     failed = [error for each in running if (error := each.exception()) is not None]
     if failed:
         raise BaseExceptionGroup(f"{len(failed)} of {len(running)} steps failed", failed)
     return tuple(each.result() for each in running)
 
 
-def _beside_others(runtime: Runtime) -> Runtime:
-    own = sibling_session(runtime.session(), runtime.project.environment.spark)
-    return replace(runtime, session=lambda: own)
-
-
-def _run_step(planned: PlannedStep, runtime: Runtime) -> Commit:
+def _run_step(planned: PlannedStep, shared: Runtime, session: SparkSession) -> Commit:
+    runtime = replace(shared, session=lambda: session)
     clock, started_at = monotonic(), runtime.clock()
     name = planned.stream.split("/")[1]
     if planned.unfinished:

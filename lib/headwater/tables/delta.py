@@ -9,11 +9,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from threading import Lock
 
 from delta.exceptions import ConcurrentWriteException, MetadataChangedException, ProtocolChangedException
 from delta.tables import DeltaTable
 from deltalake import DeltaTable as TableLog
 from deltalake.exceptions import TableNotFoundError
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import types as T
 
@@ -24,6 +26,8 @@ _TXN_APP = "spark.databricks.delta.write.txnAppId"
 _TXN_VERSION = "spark.databricks.delta.write.txnVersion"
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 _RECENT = 20
+# Steps that run side by side may need the same dimension to exist.
+_CREATION = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,12 @@ class TableSpec:
 
 def ensure_table(spark: SparkSession, spec: TableSpec) -> None:
     """Create the table when it does not exist; leave it alone when it does, or when another process is first."""
-    if exists(spec.location):
-        return
+    with _CREATION:
+        if not exists(spec.location):
+            _create(spark, spec)
+
+
+def _create(spark: SparkSession, spec: TableSpec) -> None:
     builder = DeltaTable.createIfNotExists(spark).location(spec.location)
     for column in spec.schema.fields:
         expression = (spec.generated or {}).get(column.name)
@@ -87,7 +95,7 @@ def ensure_table(spark: SparkSession, spec: TableSpec) -> None:
         builder = builder.property(key, value)
     try:
         builder.execute()
-    except (ConcurrentWriteException, MetadataChangedException, ProtocolChangedException):
+    except (AnalysisException, ConcurrentWriteException, MetadataChangedException, ProtocolChangedException):
         if not exists(spec.location):
             raise
 
