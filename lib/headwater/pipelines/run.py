@@ -66,10 +66,9 @@ def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:
         running = [pool.submit(in_own_session(session, work)) for work in works]
         try:
             wait(running)
-        except BaseException:
-            # Ctrl-C: what runs ends with its Spark jobs, what waits does not begin.
+        finally:
+            # After Ctrl-C what runs ends with its Spark jobs, and what waits does not begin.
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
     failed = [error for each in running if (error := each.exception()) is not None]
     if failed:
         raise BaseExceptionGroup(f"{len(failed)} of {len(running)} steps failed", failed)
