@@ -5,7 +5,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
 
 from headwater.errors import Unproven
 from headwater.tables.delta import (
@@ -81,6 +83,43 @@ def test_a_merge_leaves_no_settings_behind(spark: SparkSession, location: str) -
     append_once(rows(spark, "b"), location, Batch("two", 1))
     assert last_transaction(location, "one") == 3
     assert last_transaction(location, "two") == 1
+
+
+@pytest.mark.parametrize(
+    "left", [[], [".00000000000000000000.json.5c1e.tmp"]], ids=["nothing", "a half-written commit"]
+)
+def test_a_creation_killed_before_its_first_commit_is_done_again(
+    spark: SparkSession, tmp_path: Path, left: list[str]
+) -> None:
+    log = tmp_path / "table" / "_delta_log"
+    log.mkdir(parents=True)
+    for name in left:
+        (log / name).touch()
+    place = str(tmp_path / "table")
+    ensure_table(spark, TableSpec(place, rows(spark).schema))
+    assert version(place) == 0
+    append_once(rows(spark, "a"), place, Batch("stream", 1))
+    assert last_transaction(place, "stream") == 1
+
+
+def test_a_table_is_created_with_all_that_its_spec_says(spark: SparkSession, tmp_path: Path) -> None:
+    place = str(tmp_path / "table")
+    schema = rows(spark).schema.add("month", T.DateType())
+    spec = TableSpec(place, schema, ("month",), {"month": "trunc(d, 'MM')"}, {"delta.enableChangeDataFeed": "true"})
+    ensure_table(spark, spec)
+    append_once(rows(spark, "a"), place, Batch("stream", 1))
+    ensure_table(spark, spec)
+    assert version(place) == 1
+    table = spark.read.format("delta").load(place)
+    assert [row["month"] for row in table.collect()] == [date(2025, 1, 1)]
+    assert table.schema.fieldNames() == ["id", "d", "month"]
+    assert (
+        DeltaTable.forPath(spark, place).detail().first().asDict().items()
+        >= {
+            "partitionColumns": ["month"],
+            "properties": {"delta.enableChangeDataFeed": "true"},
+        }.items()
+    )
 
 
 def test_no_table_is_no_version(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from deltalake import DeltaTable as TableLog
 from deltalake.exceptions import TableNotFoundError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater.config.base import JsonValue
@@ -82,22 +83,27 @@ def ensure_table(spark: SparkSession, spec: TableSpec) -> None:
 
 
 def _create(spark: SparkSession, spec: TableSpec) -> None:
-    builder = DeltaTable.createIfNotExists(spark).location(spec.location)
-    for column in spec.schema.fields:
-        expression = (spec.generated or {}).get(column.name)
-        if expression:
-            builder = builder.addColumn(column.name, column.dataType, generatedAlwaysAs=expression)
-        else:
-            builder = builder.addColumn(column.name, column.dataType)
-    if spec.partition_by:
-        builder = builder.partitionedBy(*spec.partition_by)
-    for key, value in (spec.properties or {}).items():
-        builder = builder.property(key, value)
+    """Create a table by writing no rows to it.
+
+    Not by `DeltaTable.create`: that finds no table and yet a folder, and fails for ever, where a process was killed
+    between making the folder and its first commit.
+    """
+    generated = spec.generated or {}
+    columns = [
+        F.lit(None).cast(column.dataType).alias(column.name, metadata=_generation(generated.get(column.name)))
+        for column in spec.schema.fields
+    ]
+    writer = spark.range(0, numPartitions=1).select(columns).write.format("delta").options(**(spec.properties or {}))
     try:
-        builder.execute()
+        writer.partitionBy(*spec.partition_by).mode("ignore").save(spec.location)
     except (AnalysisException, ConcurrentWriteException, MetadataChangedException, ProtocolChangedException):
         if not exists(spec.location):
             raise
+
+
+def _generation(expression: str | None) -> dict[str, str]:
+    # The key of the Delta protocol (Generated Columns); it takes effect on the table's first commit only.
+    return {"delta.generationExpression": expression} if expression else {}
 
 
 def exists(location: str) -> bool:
