@@ -1,5 +1,6 @@
 """What several test folders share: one Spark session per test process, built by the code under test."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -18,6 +19,11 @@ def pytest_configure() -> None:
     """Serve a bare `pytest` too: without the Makefile's exports, what it downloaded is used."""
     demo = sorted((_JARS / "demo").glob("*.jar"))
     os.environ.setdefault("HEADWATER_DEMO_CLASSPATH", os.pathsep.join(str(jar) for jar in demo))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of every later search for garbage: a tenth of the unit suite's time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

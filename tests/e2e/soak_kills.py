@@ -1,4 +1,4 @@
-"""Only in `make soak`: the second day's run, killed at every point alone, and at all of them in turn."""
+"""Only in `make soak`: the second day's run, killed at every point in turn, and at some points with steps side by side."""
 
 import shutil
 from pathlib import Path

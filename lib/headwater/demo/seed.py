@@ -4,7 +4,8 @@ First people and what they regularly do up to the change day, then the dirt of t
 source draws from a random stream of its own, so that a change to one leaves the others as they were.
 """
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Generic, NamedTuple, TypeVar
 
@@ -93,10 +94,8 @@ def _transactions(scale: Scale, people: People, arrivals: Sequence[str]) -> Told
     rng = _stream(scale, TRANSACTIONS)
     form = transaction_form(scale, people.ids[: scale.customers].tolist())
     drawn = draw_transactions(scale, people, rng)
-    rows = [row for row in drawn if _at(row.transaction_date) < _midnight(scale, 1)]
-    day_rows = drawn[len(rows) :]
-    recent = [row for row in rows if _at(row.transaction_date) >= _midnight(scale, 0) - RECENT]
-    opening = Opening([*rows], Deck(recent, rng), len(drawn))
+    rows, recent, day_rows = _parts(scale, drawn, lambda row: _at(row.transaction_date))
+    opening = Opening(rows, Deck(recent, rng), len(drawn))
     before, after = Account("initial", "transactions"), Account("change", "transactions")
     spoil_initial(form, opening, arrivals, before, repeats=scale.repeats)
     duplicate_transactions(opening, arrivals, before, repeats=scale.repeats)
@@ -111,13 +110,12 @@ def _behavior(scale: Scale, people: People, arrivals: Sequence[str]) -> Told[Doc
     rng = _stream(scale, BEHAVIOR)
     form = document_form(scale, people.ids[: scale.customers].tolist())
     drawn = draw_documents(scale, people, rng)
-    rows = [doc for doc in drawn if _at(doc["event_date"]) < _midnight(scale, 1)]
-    recent = [doc for doc in rows if _at(doc["event_date"]) >= _midnight(scale, 0) - RECENT]
-    opening = Opening([*rows], Deck(recent, rng), len(drawn) + 1)
+    rows, recent, day_rows = _parts(scale, drawn, lambda doc: _at(doc["event_date"]))
+    opening = Opening(rows, Deck(recent, rng), len(drawn) + 1)
     before, after = Account("initial", "user_behavior"), Account("change", "user_behavior")
     spoil_initial(form, opening, arrivals, before, repeats=scale.repeats)
     initial = Writes(tuple(opening.rows))
-    change = write_change(form, opening, drawn[len(rows) :], after, scale=scale, rng=rng)
+    change = write_change(form, opening, day_rows, after, scale=scale, rng=rng)
     return Told(initial, change, before.labels + after.labels)
 
 
@@ -133,6 +131,13 @@ def _tickets(scale: Scale, people: People, arrivals: Sequence[str]) -> Dumps:
 def _objects(dumps: Mapping[date, Sequence[str]]) -> dict[str, bytes]:
     """The dumps as they lie in the bucket."""
     return {dump_key(day): dump_file(lines, day) for day, lines in sorted(dumps.items())}
+
+
+def _parts(scale: Scale, drawn: Sequence[Row], at: Callable[[Row], datetime]) -> tuple[list[Row], ...]:
+    """Events in order of time: those up to the last day, the recent ones of them, those of the change day."""
+    end = bisect_left(drawn, _midnight(scale, 1), key=at)
+    start = bisect_left(drawn, _midnight(scale, 0) - RECENT, key=at)
+    return [*drawn[:end]], [*drawn[start:end]], [*drawn[end:]]
 
 
 def _midnight(scale: Scale, after: int) -> datetime:

@@ -81,6 +81,8 @@ class Journal:
     def _read(self, handle: DeltaTable, name: str, since: int) -> StreamState:
         # The numbers come from the log's app transactions, so that old rows need not be read to know them.
         epoch = handle.transaction_version(_app_id("epoch", name)) or 0
+        if epoch == 0:
+            return StreamState(name)
         last_n = handle.transaction_version(_app_id("intent", name)) or 0
         predicate = f"stream = {sql_text(name)} and n >= {min(since, last_n)}"
         return read_state(name, self.table.rows(predicate, handle=handle), last_n=last_n, epoch=epoch)
