@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from headwater.boundary import Job, run_job
 from headwater.pipelines.gold import plan_stage, plan_unfinished_publication
 from headwater.pipelines.pipeline import run_stage
-from headwater.pipelines.run import rows_of
 
 JOB = Job(
     name="build_gold",
     about=str(__doc__),
     plans=lambda runtime, _args: [plan_unfinished_publication(runtime), plan_stage(runtime)],
-    story=lambda runtime, _args: sum(map(rows_of, run_stage(runtime))),
+    story=lambda runtime, _args: run_stage(runtime),
 )
 
 

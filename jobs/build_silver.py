@@ -8,13 +8,12 @@ from collections.abc import Sequence
 
 from headwater.boundary import Job, run_job
 from headwater.pipelines.pipeline import plan_tables, run_tables
-from headwater.pipelines.run import rows_of
 
 JOB = Job(
     name="build_silver",
     about=str(__doc__),
     plans=lambda runtime, _args: plan_tables(runtime),
-    story=lambda runtime, _args: sum(map(rows_of, run_tables(runtime))),
+    story=lambda runtime, _args: run_tables(runtime),
 )
 
 

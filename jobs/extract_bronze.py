@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from headwater.boundary import Job, run_job
 from headwater.pipelines.bronze import plan_extract
-from headwater.pipelines.run import rows_of, run_planned
+from headwater.pipelines.run import run_planned
 
 JOB = Job(
     name="extract_bronze",
     about=str(__doc__),
     plans=lambda runtime, args: [plan_extract(runtime, [args.source])],
-    story=lambda runtime, args: sum(map(rows_of, run_planned(lambda: plan_extract(runtime, [args.source]), runtime))),
+    story=lambda runtime, args: run_planned(lambda: plan_extract(runtime, [args.source]), runtime),
     options={"--source": "a source of conf/sources"},
 )
 

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from headwater.boundary import Job, run_job
 from headwater.pipelines.gold import plan_publish
 from headwater.pipelines.pipeline import run_publish
-from headwater.pipelines.run import rows_of
 
 JOB = Job(
     name="publish_gold",
     about=str(__doc__),
     plans=lambda runtime, _args: [plan_publish(runtime)],
-    story=lambda runtime, _args: sum(map(rows_of, run_publish(runtime))),
+    story=lambda runtime, _args: run_publish(runtime),
 )
 
 

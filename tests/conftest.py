@@ -26,6 +26,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Let the interpreter find its garbage at the end: some extensions complain of what stays."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def jars() -> str:
     """Comma-separated jars: those the Makefile exports, else those it downloaded."""

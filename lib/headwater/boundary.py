@@ -25,6 +25,7 @@ from pyspark.sql import SparkSession
 from headwater.config.project import Project, load_project
 from headwater.config.secrets import resolve_secret
 from headwater.errors import ConfigError, ExitCode, HeadwaterError, WriterConflict
+from headwater.pipelines.run import is_degraded, rows_of
 from headwater.pipelines.steps import Plan, Runtime, describe
 from headwater.session import open_session
 from headwater.sources.base import Source
@@ -33,6 +34,7 @@ from headwater.state.holder import Holder
 from headwater.state.ledger import Ledger
 from headwater.state.results import ExecutionResult, error_entry, write_result
 from headwater.state.runs import RunLog, RunRow, RunStatus
+from headwater.state.streams import Commit
 from headwater.telemetry.logs import EventLog
 
 # Exit code of a peek (HEADWATER_PEEK=1): there is work, and it needs a session.
@@ -66,14 +68,14 @@ class Job:
         name: the job's file name without its ending.
         about: help text.
         plans: what the job would do; for `--dry-run`.
-        story: does it, and returns the rows it handled, 0 when there was nothing to do.
+        story: does it, and returns the commits it made, none when there was nothing to do.
         options: further required options and their help.
     """
 
     name: str
     about: str
     plans: Callable[[Runtime, argparse.Namespace], Sequence[Plan]]
-    story: Callable[[Runtime, argparse.Namespace], int]
+    story: Callable[[Runtime, argparse.Namespace], Sequence[Commit]]
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -93,6 +95,36 @@ def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
     return run.execute()
 
 
+def open_runtime(
+    project: Project, run_id: str, run_date: date, *, strict: bool = False, session: Callable[[], SparkSession]
+) -> Runtime:
+    """Make what a run works with; contacts nothing.
+
+    Args:
+        project: the loaded `conf/`.
+        run_id: who works, for the ledger.
+        run_date: the date asked for.
+        strict: whether a degraded result is refused.
+        session: gives the session when it is first needed.
+    """
+    ops = project.path("ops", "").rstrip("/")
+    lease = timedelta(seconds=project.environment.lease_seconds)
+    return Runtime(
+        project=project,
+        run_id=run_id,
+        run_date=run_date,
+        ledger=Ledger(ops, clock=_now, holder=Holder.current(run_id), lease=lease),
+        run_log=RunLog(ops),
+        log=EventLog(project.pipeline, run_id, _now, _log_stream(os.environ.get("HEADWATER_LOG"))),
+        clock=_now,
+        session=session,
+        source=cache(lambda name: _open_source(project, name)),
+        strict=strict,
+        progress=lambda line: print(f"{line}\n", end="", flush=True),  # noqa: T201 -- progress is for a person
+        failpoint=_failpoint(os.environ.get("HEADWATER_FAILPOINT")),
+    )
+
+
 class _Run:
     """One run of one job, from open to recorded."""
 
@@ -109,11 +141,12 @@ class _Run:
         """Do it, record it, return the exit code."""
         try:
             if self._args.dry_run:
-                for plan in self._job.plans(self._runtime, self._args):
-                    print("\n".join(describe(plan)))  # noqa: T201 -- a dry run's answer
-                return int(ExitCode.DONE)
-            rows = self._job.story(self._runtime, self._args)
-            return self._record("done" if rows else "nothing_to_do", ExitCode.DONE, rows)
+                plans = self._job.plans(self._runtime, self._args)
+                print("\n".join(line for plan in plans for line in describe(plan)))  # noqa: T201 -- a dry run's answer
+                unplanned = [error for plan in plans for error in plan.failed]
+                return self._fail(unplanned) if unplanned else int(ExitCode.DONE)
+            commits = self._job.story(self._runtime, self._args)
+            return self._record(_status(commits), ExitCode.DONE, sum(map(rows_of, commits)))
         except _SessionNeeded:
             return WORK_TO_DO
         except Exception as error:
@@ -123,21 +156,8 @@ class _Run:
                 session.stop()
 
     def _open(self) -> Runtime:
-        project = self._project
-        lease = timedelta(seconds=project.environment.lease_seconds)
-        holder = Holder.current(self._run_id)
-        return Runtime(
-            project=project,
-            run_id=self._run_id,
-            run_date=self._args.date,
-            ledger=Ledger(self._ops, clock=_now, holder=holder, lease=lease),
-            run_log=RunLog(self._ops),
-            log=EventLog(project.pipeline, self._run_id, _now, _log_stream(os.environ.get("HEADWATER_LOG"))),
-            clock=_now,
-            session=cache(self._session),
-            source=cache(self._source),
-            progress=lambda line: print(f"{line}\n", end="", flush=True),  # noqa: T201 -- progress is for a person
-            failpoint=_failpoint(os.environ.get("HEADWATER_FAILPOINT")),
+        return open_runtime(
+            self._project, self._run_id, self._args.date, strict=self._args.strict, session=cache(self._session)
         )
 
     def _session(self) -> SparkSession:
@@ -149,16 +169,6 @@ class _Run:
         if ours:
             self._sessions.append(session)
         return session
-
-    def _source(self, name: str) -> Source:
-        spec = self._project.sources[name]
-        fixed = self._project.environment.clock
-        return open_source(
-            spec,
-            self._project.environment.connections[spec.connection],
-            secrets=lambda reference, used_by: resolve_secret(reference, os.environ, used_by=used_by),
-            clock=(lambda: fixed) if isinstance(fixed, datetime) else None,
-        )
 
     def _fail(self, causes: Sequence[Exception]) -> int:
         known = [_as_headwater_error(cause) for cause in causes]
@@ -205,6 +215,16 @@ class _Run:
         return int(code)
 
 
+def _open_source(project: Project, name: str) -> Source:
+    spec, fixed = project.sources[name], project.environment.clock
+    return open_source(
+        spec,
+        project.environment.connections[spec.connection],
+        secrets=lambda reference, used_by: resolve_secret(reference, os.environ, used_by=used_by),
+        clock=(lambda: fixed) if isinstance(fixed, datetime) else None,
+    )
+
+
 def _parser(job: Job) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"{job.name}.py", description=job.about)
     parser.add_argument("--conf", default="conf", metavar="DIR", help="configuration folder (default: conf)")
@@ -215,10 +235,21 @@ def _parser(job: Job) -> argparse.ArgumentParser:
         "--date", required=True, type=date.fromisoformat, metavar="YYYY-MM-DD", help="feature date of the run"
     )
     parser.add_argument("--run-id", metavar="ID", help="name of this execution of this job (default: made up)")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit 3 where a run would otherwise be degraded: values carried, batches held",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what the job would do, and do nothing")
     for flag, text in job.options.items():
         parser.add_argument(flag, required=True, metavar="NAME", help=text)
     return parser
+
+
+def _status(commits: Sequence[Commit]) -> RunStatus:
+    if any(map(is_degraded, commits)):
+        return "degraded"
+    return "done" if any(map(rows_of, commits)) else "nothing_to_do"
 
 
 def _leaves(error: Exception) -> tuple[Exception, ...]:

@@ -5,13 +5,20 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
+from uuid import uuid4
 
+from pyspark.sql import SparkSession
+
+from headwater.boundary import open_runtime
 from headwater.config.project import load_project
 from headwater.demo.run import DemoOptions, run_demo
 from headwater.demo.world import Scale
 from headwater.errors import HeadwaterError
-from headwater.state.runs import RunLog
+from headwater.pipelines.gates import decide
+from headwater.pipelines.quarantine import quarantine_lines
+from headwater.pipelines.steps import Runtime
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         match args.command:
             case "demo":
                 return _demo(args)
+            case "quarantine":
+                return _quarantine(args)
             case _:
                 return _runs(args)
     except HeadwaterError as error:
@@ -38,15 +47,38 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
+def _quarantine(args: argparse.Namespace) -> int:
+    runtime = _runtime(args)
+    if args.action != "list":
+        decide(runtime, args.source, args.action, args.batch)
+        print(f"{args.action}: {', '.join(args.batch)}; the next build_silver acts on it")
+        return 0
+    for line in quarantine_lines(runtime):
+        print(line)
+    return 0
+
+
 def _runs(args: argparse.Namespace) -> int:
-    project = load_project(Path(args.conf), args.env, os.environ)
-    for run in RunLog(project.path("ops", "").rstrip("/")).runs(args.limit):
+    runs = _runtime(args).run_log.runs(args.limit)
+    for run in runs:
         seconds = (run.ended_at - run.started_at).total_seconds()
         print(
             f"{run.ended_at:%Y-%m-%d %H:%M:%S}  {run.job:<16} {run.run_date}  {run.status:<14} exit {run.exit_code}  "
             f"{run.rows_processed:>12,} rows  {seconds:7.1f} s  {run.run_id}"
         )
+    if not runs:
+        print("no run yet")
     return 0
+
+
+def _runtime(args: argparse.Namespace) -> Runtime:
+    project = load_project(Path(args.conf), args.env, os.environ)
+    return open_runtime(project, f"by-hand-{uuid4().hex[:12]}", date.min, session=_no_session)
+
+
+def _no_session() -> SparkSession:
+    message = "this command works without a session"
+    raise RuntimeError(message)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,8 +89,21 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--days", type=int, default=100, help="days of history before the first run (default: 100)")
     demo.add_argument("--seed", type=int, default=7, help="which world of that size (default: 7)")
     demo.add_argument("--keep", action="store_true", help="leave the servers up until Ctrl-C and print their addresses")
-    runs = commands.add_parser("runs", help="list the latest runs of a lake; starts no JVM")
-    runs.add_argument("--conf", default="conf", metavar="DIR", help="configuration folder (default: conf)")
-    runs.add_argument("--env", default="local", metavar="NAME", help="environment: conf/env/NAME.yaml (default: local)")
+    of_lake = argparse.ArgumentParser(add_help=False)
+    of_lake.add_argument("--conf", default="conf", metavar="DIR", help="configuration folder (default: conf)")
+    of_lake.add_argument(
+        "--env", default="local", metavar="NAME", help="environment: conf/env/NAME.yaml (default: local)"
+    )
+    runs = commands.add_parser("runs", parents=[of_lake], help="list the latest runs of a lake; starts no JVM")
     runs.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    quarantine = commands.add_parser("quarantine", help="what was kept out, and what becomes of held batches; no JVM")
+    actions = quarantine.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", parents=[of_lake], help="held batches, and open records by source and reason")
+    for action, text in (
+        ("release", "let held batches into silver: their rows still have to pass the row rules"),
+        ("discard", "keep held batches out for good; bronze keeps them"),
+    ):
+        decision = actions.add_parser(action, parents=[of_lake], help=text)
+        decision.add_argument("--source", required=True, metavar="NAME", help="a source of conf/sources")
+        decision.add_argument("--batch", required=True, nargs="+", metavar="ID", help="batches as `list` names them")
     return parser

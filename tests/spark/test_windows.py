@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
+from headwater.features.carry import carry_forward
 from headwater.features.windows import feature_rows
 
 PEOPLE = TableContract.model_validate(
@@ -127,3 +128,27 @@ def test_means_round_half_away_from_zero(spark: SparkSession, silver) -> None:
     dates = spark.createDataFrame([(date(2024, 2, 28),)], "feature_date date")
     found = feature_rows(VIEW, {"people": PEOPLE, "sales": SALES}, {**silver, "sales": sales}, dates)
     assert {row["who"]: row["mean_3d"] for row in found.collect()} == {"ann": -0.00125, "bob": 0.000001}
+
+
+def test_stale_groups_keep_what_was_published_last(spark: SparkSession, silver) -> None:
+    day, next_day, later = date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 7)
+    dates = spark.createDataFrame([(day,), (next_day,)], "feature_date date")
+    carried = {"sales": [next_day]}
+    old = (Decimal("7.00"), 7, 7.0, None, 4, 7.5)
+    published = [
+        ("ann", date(2024, 2, 26), Decimal("1.00"), 1, 1.0, None, 1, None, "free"),
+        ("ann", day, *old, "gone"),
+        ("ann", later, Decimal("9.00"), 9, 9.0, day, 0, 9.0, "later"),
+        ("bob", later, Decimal("9.00"), 9, 9.0, day, 0, 9.0, "later"),
+    ]
+    expected = [
+        ("ann", day, Decimal("0.05"), 4, 0.016667, day, 0, 1.5, "paid", []),
+        ("bob", day, Decimal("0.00"), 0, 0.0, None, 5, None, "free", []),
+        ("ann", next_day, *old, "paid", ["sales"]),
+        # Nothing was published for bob by then: he gets the values of somebody without sales.
+        ("bob", next_day, Decimal("0.00"), 0, 0.0, None, 5, None, "free", ["sales"]),
+    ]
+    rows = feature_rows(VIEW, {"people": PEOPLE, "sales": SALES}, silver, dates, carried)
+    kept = carry_forward(rows, spark.createDataFrame(published, COLUMNS), VIEW, carried).drop("pipeline_version")
+    wanted = spark.createDataFrame(expected, f"{COLUMNS}, stale_sources array<string>")
+    assert_df_equality(kept, wanted, ignore_row_order=True, ignore_nullable=True)

@@ -132,6 +132,9 @@ def _check_connection(environment: EnvironmentSpec, path: Path, file: SourceFile
 
 def _check_contract(project: Project, path: Path, contract: TableContract) -> None:
     _require(contract.source, project.sources, path, "source", "source")
+    if freshness := project.sources[contract.source].gates.freshness:
+        source_path = project.conf / "sources" / f"{contract.source}.yaml"
+        _require(freshness.column, contract.names, source_path, "source.gates.freshness.column", "column")
     others = (other.name for other in project.tables.values() if other.source == contract.source)
     if other := next((name for name in others if name < contract.name), None):
         message = f"{path}: source: {contract.source!r} feeds the table {other!r} already; a source feeds one table."

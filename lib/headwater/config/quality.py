@@ -111,6 +111,9 @@ class CheckSuite(Spec):
 
     view: Name
     checks: tuple[Check, ...] = Field(min_length=1)
+    max_withheld: float = Field(
+        default=0.005, ge=0, le=1, description="Share of staged rows that may break a range and are only held back."
+    )
     environments: dict[str, tuple[Check, ...]] = Field(default_factory=dict)
 
     def for_environment(self, env: str) -> tuple[Check, ...]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from headwater.config.base import Name, SecretRef, Spec
+from headwater.config.gates import Gates
 
 
 class JdbcConnection(Spec):
@@ -43,12 +44,16 @@ class S3Connection(Spec):
 Connection = Annotated[JdbcConnection | MongoConnection | S3Connection, Field(discriminator="kind")]
 
 
-class JdbcSource(Spec):
+class _Source(Spec):
+    name: Name
+    connection: Name
+    gates: Gates = Gates()
+
+
+class JdbcSource(_Source):
     """A table read in parallel slices of one snapshot."""
 
     kind: Literal["jdbc"]
-    name: Name
-    connection: Name
     table: str = Field(pattern=r"^[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)?$", description="table or schema.table")
     watermark: Name | None = Field(default=None, description="Column that grows with every write; none = full reload.")
     settle_seconds: int = Field(default=300, ge=0, description="How long a write may take to become visible.")
@@ -57,24 +62,20 @@ class JdbcSource(Spec):
     fetch_size: int = Field(default=10_000, ge=1)
 
 
-class MongoSource(Spec):
+class MongoSource(_Source):
     """A collection read as whole documents."""
 
     kind: Literal["mongo"]
-    name: Name
-    connection: Name
     database: str
     collection: str
     watermark: Name | None = None
     settle_seconds: int = Field(default=300, ge=0)
 
 
-class FilesSource(Spec):
+class FilesSource(_Source):
     """CSV objects under a prefix; an object's identity is key, ETag and size."""
 
     kind: Literal["files"]
-    name: Name
-    connection: Name
     prefix: str = ""
     pattern: str = Field(description="Regular expression on the key; its named groups become text columns.")
     columns: tuple[Name, ...] = Field(description="The header that every object must have.")

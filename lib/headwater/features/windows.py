@@ -7,7 +7,8 @@ Every tile meets every date whose window it lies in; there is no carried state. 
 per group and one join of the results, whatever the number of dates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -17,11 +18,16 @@ from headwater.config.tables import TableContract
 from headwater.contracts.schema import spark_type
 from headwater.features.algebra import operation
 from headwater.features.asof import FEATURE_DATE, spine
+from headwater.features.carry import stale_sources
 from headwater.features.tiles import AVAILABLE_DAY, EVENT_DAY, state_column, tiles, value_scale
 
 
 def feature_rows(
-    view: FeatureView, contracts: Mapping[str, TableContract], silver: Mapping[str, DataFrame], dates: DataFrame
+    view: FeatureView,
+    contracts: Mapping[str, TableContract],
+    silver: Mapping[str, DataFrame],
+    dates: DataFrame,
+    carried: Mapping[str, Sequence[date]] | None = None,
 ) -> DataFrame:
     """Compute the view for every date of `dates`.
 
@@ -30,14 +36,17 @@ def feature_rows(
         contracts: contracts of the view's tables.
         silver: their rows, by table name.
         dates: one column, `feature_date`.
+        carried: by table, dates at which its source is stale; its group is left at the no-match values there.
 
     Returns:
         The view's columns in published order; one row per (entity, feature_date).
     """
+    carried = carried or {}
     rows = spine(silver[view.population.table], view, dates)
     for group in view.groups:
         contract = contracts[group.table]
-        states = _merged(tiles(silver[group.table], group, contract), group, contract, dates)
+        own = dates.where(~F.col(FEATURE_DATE).isin(list(carried[group.table]))) if group.table in carried else dates
+        states = _merged(tiles(silver[group.table], group, contract), group, contract, own)
         states = states.withColumnRenamed(contract.entity, view.entity)
         rows = rows.join(states, on=[view.entity, FEATURE_DATE], how="left")
     finished = [
@@ -50,7 +59,7 @@ def feature_rows(
         FEATURE_DATE,
         *finished,
         *view.attributes,
-        F.array().cast("array<string>").alias("stale_sources"),
+        stale_sources({table: contracts[table].source for table in carried}, carried),
         F.lit(view.pipeline_version).alias("pipeline_version"),
     )
 

@@ -9,13 +9,15 @@ from pyspark.sql import functions as F
 from headwater.config.base import JsonValue
 from headwater.errors import DataRejected
 from headwater.features.asof import FEATURE_DATE, spine
+from headwater.pipelines.quarantine import quarantine_withheld
 from headwater.pipelines.steps import AuditStage, Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
 from headwater.quality.audit import verify_frame
 from headwater.quality.population import DatePopulation
 from headwater.quality.verdict import Verdict
+from headwater.quality.withholding import excused, withhold
 from headwater.state.runs import CheckRow
 from headwater.state.streams import Commit
-from headwater.tables.delta import read_at
+from headwater.tables.delta import Batch, read_at
 
 
 def plan_audit(runtime: Runtime) -> Plan:
@@ -40,19 +42,26 @@ def plan_audit(runtime: Runtime) -> Plan:
         staged_version=int(str(last.facts["staged_version"])),
         dates=stage.dates,
         versions=stage.versions,
+        judged_at=runtime.clock(),
         row_counts=_row_counts(runtime, stage),
     )
     return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
 
 
-def audit_stage(step: AuditStage, runtime: Runtime) -> dict[str, JsonValue]:
-    """Run every check on the staged version and write the results down; the verdict is data, not an exception."""
+def audit_stage(step: AuditStage, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
+    """Run every check on the staged version and write the results down; the verdict is data, not an exception.
+
+    A few rows that break a range are withheld: the check passes without them, and they go to quarantine.
+    """
     project = runtime.project
     staged = read_at(runtime.session(), project.path("staged", step.view), step.staged_version)
     frame = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)))
     checks = project.checks.for_environment(project.env)
     populations = _populations(step, runtime)
-    verdict = verify_frame(runtime.session(), frame, checks, per_date=populations, row_counts=step.row_counts)
+    found = verify_frame(runtime.session(), frame, checks, per_date=populations, row_counts=step.row_counts)
+    withheld = withhold(frame, checks, found, project.checks.max_withheld)
+    verdict = excused(found, checks, withheld)
+    quarantine_withheld(step, frame, withheld, batch, runtime)
     runtime.run_log.append_checks(_check_rows(step, verdict, runtime))
     failed = [result.name for result in verdict.results if not result.passed]
     rows = sum(day.rows for day in populations)
@@ -64,6 +73,8 @@ def audit_stage(step: AuditStage, runtime: Runtime) -> dict[str, JsonValue]:
         "score": verdict.score,
         "failed": failed,
         "suite": _suite_digest(runtime),
+        "withheld": withheld.rows,
+        "ranges": dict(withheld.ranges),
     }
 
 
@@ -125,8 +136,9 @@ def _published(runtime: Runtime, stage_n: int) -> bool:
 
 
 def _suite_digest(runtime: Runtime) -> str:
-    checks = runtime.project.checks.for_environment(runtime.project.env)
-    return hashlib.sha256("\n".join(check.model_dump_json() for check in checks).encode()).hexdigest()[:16]
+    suite = runtime.project.checks
+    texts = [check.model_dump_json() for check in suite.for_environment(runtime.project.env)]
+    return hashlib.sha256("\n".join([*texts, str(suite.max_withheld)]).encode()).hexdigest()[:16]
 
 
 def _row_counts(runtime: Runtime, stage: StageDates) -> dict[str, tuple[int, int]]:

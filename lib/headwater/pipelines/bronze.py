@@ -1,6 +1,6 @@
 """Extraction: one batch per source and run date, in bronze once or not at all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from py4j.protocol import Py4JError
@@ -9,7 +9,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
-from headwater.errors import ConfigError, Unproven
+from headwater.contracts.drift import Drift, drift
+from headwater.errors import ConfigError, DataRejected, HeadwaterError, Unproven
 from headwater.pipelines.steps import ExtractBatch, Plan, PlannedStep, Runtime, unfinished
 from headwater.sources.base import Extent, Extraction, FileList, extent_from_json, extent_to_json
 from headwater.sources.failures import classify_spark_error
@@ -21,13 +22,13 @@ from headwater.transforms.conform import BATCH_ID, BRONZE_COLUMNS, EXTRACTED_AT,
 def plan_extract(runtime: Runtime, sources: Iterable[str]) -> Plan:
     """Plan the extraction of the run date for some sources.
 
-    A source whose batch for the date (or a later one) is done has nothing to do: a rerun reads nothing.
+    A source whose batch for the date (or a later one) is done has nothing to do: a rerun reads nothing. One that does
+    not tell its time, or refuses to be asked, keeps no other from being read.
 
     Raises:
         ConfigError: a source is unknown.
-        SourceUnavailable: a source does not tell its time.
     """
-    steps, notes = [], []
+    steps, notes, failed = [], [], []
     for name in sources:
         if name not in runtime.project.sources:
             raise ConfigError(
@@ -43,8 +44,11 @@ def plan_extract(runtime: Runtime, sources: Iterable[str]) -> Plan:
         elif any(str(commit.payload["run_date"]) >= runtime.run_date.isoformat() for commit in state.commits):
             notes.append(f"{name}: extracted for {runtime.run_date} already")
         else:
-            steps.append(PlannedStep(stream, _next_batch(runtime, name, state), decided_on=state.last_n))
-    return Plan(f"extract into bronze for {runtime.run_date}", tuple(steps), tuple(notes))
+            try:
+                steps.append(PlannedStep(stream, _next_batch(runtime, name, state), decided_on=state.last_n))
+            except HeadwaterError as error:
+                failed.append(error)
+    return Plan(f"extract into bronze for {runtime.run_date}", tuple(steps), tuple(notes), tuple(failed))
 
 
 def extract(step: ExtractBatch, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
@@ -98,7 +102,9 @@ def _read_and_append(step: ExtractBatch, batch: Batch, runtime: Runtime, locatio
     try:
         with runtime.source(step.source).read(spark, extent) as extraction:
             frame = _bronze_rows(extraction, step, batch)
+            _require_contract(step.source, extraction.frame, runtime)
             ensure_table(spark, TableSpec(location, frame.schema))
+            _require_bronze(step.source, frame, location, runtime)
             read = {"counted": extraction.counted, "extent": extent_to_json(extraction.extent)}
             facts: dict[str, JsonValue] = {**read, **extraction.facts}
             return append_once(frame, location, batch.with_facts(facts))
@@ -107,6 +113,51 @@ def _read_and_append(step: ExtractBatch, batch: Batch, runtime: Runtime, locatio
         if known is None:
             raise
         raise known from error
+
+
+def _require_contract(source: str, frame: DataFrame, runtime: Runtime) -> None:
+    """The schema gate for sources that type their columns; others show their schema in the records (see `gates`).
+
+    Raises:
+        DataRejected: the source no longer shows what the contract reads.
+    """
+    contract = next((each for each in runtime.project.tables.values() if each.source == source), None)
+    if contract is None or runtime.project.sources[source].kind != "jdbc":
+        return
+    declared = {column.name: column.type for column in contract.columns}
+    if broken := [each for each in drift(declared, dict(frame.dtypes)) if each.kind != "added"]:
+        raise _rejected(source, f"does not show what the contract {contract.name} reads", broken, runtime)
+
+
+def _require_bronze(source: str, frame: DataFrame, location: str, runtime: Runtime) -> None:
+    """Refuse another type than bronze holds; tell of columns that it did not hold before.
+
+    Raises:
+        DataRejected: bronze keeps values as the source types them, and cannot keep both.
+    """
+    held = dict(frame.sparkSession.read.format("delta").load(location).dtypes)
+    shown = dict(frame.dtypes)
+    changed = [
+        Drift("incompatible", name, held[name], shown[name])
+        for name in shown
+        if shown[name] != held.get(name, shown[name])
+    ]
+    if changed:
+        raise _rejected(source, "types columns differently than bronze holds them", changed, runtime)
+    if added := [name for name in shown if name not in held]:
+        runtime.log.write("schema_drift", data_source=source, added=list(added))
+
+
+def _rejected(source: str, what: str, drifts: Sequence[Drift], runtime: Runtime) -> DataRejected:
+    diff = [str(each) for each in drifts]
+    runtime.log.write("schema_drift", data_source=source, diff=list(diff))
+    return DataRejected(
+        "schema",
+        f"Source {source} {what}: {'; '.join(diff)}.",
+        remedy="Nothing of it was read (- expected, + found). Correct the source, or change the contract to what it "
+        "shows now; bronze of other types stays as it is under a source's old name.",
+        facts={"source": source, "diff": diff},
+    )
 
 
 def _bronze_rows(extraction: Extraction, step: ExtractBatch, batch: Batch) -> DataFrame:

@@ -4,8 +4,9 @@ extracted + replayed = inserted + updated + unchanged + superseded + batch_dupli
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
@@ -14,10 +15,11 @@ from pyspark.sql import functions as F
 from headwater.config.base import JsonValue
 from headwater.errors import Unproven
 from headwater.quality.facts import RowEquation
-from headwater.transforms.conform import REASONS
+from headwater.transforms.conform import BATCH_ID, NULLS, REASONS
 from headwater.transforms.dedup import BUCKET, CURRENT, EFFECT, RECORDS
 from headwater.transforms.quarantine import RECORD_ID
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TERMS = (
     "extracted",
     "replayed",
@@ -28,6 +30,23 @@ TERMS = (
     "batch_duplicates",
     "quarantined",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many records of a bronze batch have the same faults.
+
+    Attributes:
+        waited: they come out of quarantine.
+        reasons: why they are rejected.
+        nulls: required columns that they lack.
+    """
+
+    batch_id: str
+    waited: bool
+    reasons: tuple[str, ...]
+    nulls: tuple[str, ...]
+    records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,7 @@ class Effects:
     batch_duplicates: int
     buckets: tuple[int, ...]
     touched: tuple[str, ...]
+    newest: str | None
 
     @property
     def changes(self) -> int:
@@ -96,27 +116,49 @@ def terms(equation: RowEquation) -> dict[str, JsonValue]:
     return {term: asdict(equation)[term] for term in TERMS}
 
 
-def count_judged(judged: DataFrame) -> Judged:
-    """Count judged records in one job: a line per combination of reasons, of which there are few."""
-    again = F.col(RECORD_ID).isNotNull()
-    lines = judged.groupBy(again.alias("again"), F.col(REASONS).alias("reasons")).count().collect()
+def tally(judged: DataFrame) -> tuple[Tally, ...]:
+    """Count judged records in one job: a line per bronze batch and combination of faults, of which there are few."""
+    waited = F.col(RECORD_ID).isNotNull().alias("waited")
+    lines = judged.groupBy(BATCH_ID, waited, REASONS, NULLS).count().collect()
+    return tuple(Tally(line[0], line[1], tuple(line[2]), tuple(line[3]), line[4]) for line in lines)
+
+
+def without(lines: Sequence[Tally], others: Sequence[Tally]) -> tuple[Tally, ...]:
+    """The tally of the records that are not among others of the same batch."""
+    counted = {replace(each, records=0): each.records for each in others}
+    return tuple(replace(each, records=each.records - counted.get(replace(each, records=0), 0)) for each in lines)
+
+
+def count_judged(lines: Sequence[Tally], *, held: Collection[str] = (), released: Collection[str] = ()) -> Judged:
+    """Count by what the records are to the batch.
+
+    Args:
+        lines: the tally of its records.
+        held: bronze batches that a gate keeps out; each of their records is quarantined, whatever else is wrong.
+        released: bronze batches that were held before; their records are replayed.
+    """
     reasons: Counter[str] = Counter()
     for line in lines:
-        reasons.update(dict.fromkeys(line["reasons"], line[2]))
+        is_held = not line.waited and line.batch_id in held
+        for reason in ("held",) if is_held else line.reasons:
+            reasons[reason] += line.records
+    replayed = sum(line.records for line in lines if line.waited or line.batch_id in released)
+    rejected = (line for line in lines if line.reasons or (not line.waited and line.batch_id in held))
     return Judged(
-        extracted=sum(line[2] for line in lines if not line["again"]),
-        replayed=sum(line[2] for line in lines if line["again"]),
-        quarantined=sum(line[2] for line in lines if line["reasons"]),
+        extracted=sum(line.records for line in lines) - replayed,
+        replayed=replayed,
+        quarantined=sum(line.records for line in rejected),
         reasons=dict(sorted(reasons.items())),
     )
 
 
-def count_effects(effects: DataFrame, event_times: Sequence[str]) -> Effects:
+def count_effects(effects: DataFrame, event_times: Sequence[str], fresh_by: str | None = None) -> Effects:
     """Count effects in one job.
 
     Args:
         effects: classified winners of the batch.
         event_times: columns whose days decide which features change, in the new row and in the one it replaces.
+        fresh_by: date or timestamp whose greatest value tells how far the source has come.
     """
     names = ("inserted", "updated", "unchanged", "superseded")
     counts = [_count(F.col(EFFECT) == name) for name in names]
@@ -125,8 +167,12 @@ def count_effects(effects: DataFrame, event_times: Sequence[str]) -> Effects:
     days = [F.collect_set(F.when(changed, F.to_date(column))) for column in images]
     touched = reduce(F.array_union, days, F.array().cast("array<date>"))
     duplicates = F.coalesce(F.sum(F.col(RECORDS) - 1), F.lit(0))
-    row = effects.agg(*counts, duplicates, F.collect_set(F.when(changed, F.col(BUCKET))), touched).collect()[0]
-    *terms, buckets, touched_days = row
+    newest = F.max(F.when(changed, F.col(f"`{fresh_by}`"))) if fresh_by else F.lit(None)
+    buckets_written = F.collect_set(F.when(changed, F.col(BUCKET)))
+    row = effects.agg(*counts, duplicates, buckets_written, touched, F.unix_micros(newest.cast("timestamp"))).collect()[
+        0
+    ]
+    *terms, buckets, touched_days, latest = row
     inserted, updated, unchanged, superseded, batch_duplicates = (int(term) for term in terms)
     return Effects(
         inserted=inserted,
@@ -136,6 +182,7 @@ def count_effects(effects: DataFrame, event_times: Sequence[str]) -> Effects:
         batch_duplicates=batch_duplicates,
         buckets=tuple(sorted(buckets)),
         touched=tuple(sorted(day.isoformat() for day in touched_days)),
+        newest=None if latest is None else (_EPOCH + timedelta(microseconds=latest)).isoformat(),
     )
 
 

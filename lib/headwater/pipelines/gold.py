@@ -6,7 +6,7 @@
 Every decision here reads the ledger and table versions only. The audit stands between the two; see `pipelines.audit`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 from pyspark.sql import functions as F
@@ -16,9 +16,21 @@ from headwater.config.base import JsonValue
 from headwater.config.features import FeatureView
 from headwater.contracts.schema import spark_type
 from headwater.errors import DataRejected
+from headwater.features.carry import carry_forward
 from headwater.features.windows import feature_rows
 from headwater.pipelines.audit import rejection, verdict_of
-from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, require_same, unfinished
+from headwater.pipelines.staleness import carried_dates, caught_up
+from headwater.pipelines.steps import (
+    CachedHistory,
+    Plan,
+    PlannedStep,
+    PublishStage,
+    Runtime,
+    StageDates,
+    require_same,
+    unfinished,
+)
+from headwater.quality.withholding import publishable
 from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, ensure_table, find, read_at, replace_dates_once, version
 from headwater.tables.publish import (
@@ -30,6 +42,8 @@ from headwater.tables.publish import (
     publish_latest,
     staged_spec,
 )
+
+_WITHHELD_AT_MOST = timedelta(days=31)
 
 
 def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
@@ -48,7 +62,8 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
     title = f"stage {view.name}"
     if state.open is not None:
         return Plan(title, (unfinished(stream, state.open),))
-    publications = runtime.ledger.stream(runtime.stream("publish", view.name)).commits
+    commits = runtime.ledger.stream(runtime.stream("publish", view.name)).commits
+    publications = [PublishStage.model_validate(commit.payload) for commit in commits]
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
     batches = {table: _last_committed(runtime, table) for table in view.tables}
     dates = _dates_to_compute(runtime, publications)
@@ -65,6 +80,8 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
             remedy="Run extract_bronze and build_silver for every source first.",
             facts={"tables": missing},
         )
+    published = _by_date(publications)
+    carried = carried_dates(runtime, dates, published) if ready else {}
     step = StageDates(
         view=view.name,
         pipeline_version=view.pipeline_version,
@@ -72,6 +89,8 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
         dates=dates,
         versions={table: at for table, at in versions.items() if at is not None},
         silver_batches=batches,
+        carried=carried,
+        cached=_cached(runtime, carried, published),
     )
     if state.commits and _same_input(StageDates.model_validate(state.commits[-1].payload), step):
         return Plan(title, (), (f"{len(dates)} dates are staged from the same input already",))
@@ -89,10 +108,24 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
         ensure_table(spark, staged_spec(location, view_schema(view, runtime)))
         silver = {table: read_at(spark, project.path("silver", table), at) for table, at in step.versions.items()}
         dates = spark.createDataFrame([(day,) for day in step.dates], f"{FEATURE_DATE} date")
-        rows = feature_rows(view, project.tables, silver, dates)
+        rows = feature_rows(view, project.tables, silver, dates, step.carried)
+        if step.cached:
+            history = read_at(spark, project.path("gold", view.name), step.cached.version)
+            recent = history.where(F.col(FEATURE_DATE) >= F.lit(step.cached.since))
+            rows = carry_forward(rows, recent, view, step.carried)
         written = replace_dates_once(rows, location, FEATURE_DATE, step.dates, batch)
     runtime.log.write("feature_computed", data_source=view.name, record_count=written.rows, dates=len(step.dates))
-    return {"rows": written.rows, "staged_version": written.version}
+    return {"rows": written.rows, "staged_version": written.version, "stale": sorted(step.carried)}
+
+
+def _cached(
+    runtime: Runtime, carried: Mapping[str, Sequence[date]], published: Collection[date]
+) -> CachedHistory | None:
+    """Where values to keep are found: an entity whose rows were withheld for a month has none."""
+    first = min((day for days in carried.values() for day in days), default=None)
+    before = [day for day in published if first and day <= first]
+    at = version(runtime.project.path("gold", runtime.project.view.name))
+    return CachedHistory(version=at, since=max(before) - _WITHHELD_AT_MOST) if before and at is not None else None
 
 
 def plan_publish(runtime: Runtime) -> Plan:
@@ -130,6 +163,8 @@ def plan_publish(runtime: Runtime) -> Plan:
         dates=step.dates,
         silver_batches=step.silver_batches,
         compact=tuple(m for m in closed_months(after, max(after)) if m in touched or m not in closed_already),
+        carried=step.carried,
+        ranges=_ranges(verdict),
     )
     return Plan(title, (PlannedStep(stream, publication, decided_on=state.last_n),))
 
@@ -151,7 +186,7 @@ def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[st
     ensure_table(spark, history_spec(history, schema))
     ensure_table(spark, staged_spec(latest, schema))
     staged = read_at(spark, project.path("staged", view.name), step.staged_version)
-    audited = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)))
+    audited = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)) & publishable(step.ranges))
     published = find(history, batch) or publish_history(audited, history, step.dates, batch)
     runtime.failpoint(f"publish:{view.name}:history")
     newest = find(latest, batch) or publish_latest(
@@ -193,9 +228,9 @@ def affected_dates(view: FeatureView, touched: dict[str, Iterable[date]], publis
     }
 
 
-def _dates_to_compute(runtime: Runtime, publications: Sequence[Commit]) -> tuple[date, ...]:
+def _dates_to_compute(runtime: Runtime, publications: Sequence[PublishStage]) -> tuple[date, ...]:
     day = timedelta(days=1)
-    published = _dates(PublishStage.model_validate(commit.payload) for commit in publications)
+    published = _dates(publications)
     if not published:
         first = runtime.run_date - (runtime.project.initial_dates - 1) * day
         return tuple(first + offset * day for offset in range(runtime.project.initial_dates))
@@ -203,7 +238,7 @@ def _dates_to_compute(runtime: Runtime, publications: Sequence[Commit]) -> tuple
     missing = {max(published) + offset * day for offset in range(1, gap + 1)}
     if runtime.run_date not in published:
         missing.add(runtime.run_date)
-    last = PublishStage.model_validate(publications[-1].payload)
+    last = publications[-1]
     touched = {
         table: [
             date.fromisoformat(str(day))
@@ -213,7 +248,8 @@ def _dates_to_compute(runtime: Runtime, publications: Sequence[Commit]) -> tuple
         ]
         for table in runtime.project.view.tables
     }
-    return tuple(sorted(missing | affected_dates(runtime.project.view, dict(touched), sorted(published))))
+    changed = affected_dates(runtime.project.view, dict(touched), sorted(published))
+    return tuple(sorted(missing | changed | caught_up(runtime, _by_date(publications))))
 
 
 def _within(at: date, day: date, window: int | None) -> bool:
@@ -225,12 +261,23 @@ def _last_committed(runtime: Runtime, table: str) -> int:
     return commits[-1].n if commits else 0
 
 
+def _ranges(verdict: Commit) -> dict[str, str]:
+    """What rows must meet that the audit did not hold back."""
+    ranges = verdict.facts["ranges"]
+    return {column: str(predicate) for column, predicate in ranges.items()} if isinstance(ranges, dict) else {}
+
+
 def _texts(value: JsonValue) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
 def _dates(publications: Iterable[PublishStage]) -> set[date]:
     return {day for publication in publications for day in publication.dates}
+
+
+def _by_date(publications: Iterable[PublishStage]) -> dict[date, PublishStage]:
+    """The last publication of each published date."""
+    return {day: publication for publication in publications for day in publication.dates}
 
 
 def _same_input(one: StageDates, other: StageDates) -> bool:

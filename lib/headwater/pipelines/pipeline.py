@@ -4,9 +4,10 @@ from functools import partial
 
 from headwater.pipelines.audit import plan_audit, require_passed
 from headwater.pipelines.bronze import plan_extract
+from headwater.pipelines.gates import require_nothing_held
 from headwater.pipelines.gold import plan_publish, plan_stage, plan_unfinished_publication
 from headwater.pipelines.report import write_report
-from headwater.pipelines.run import rows_of, run_plan, run_planned
+from headwater.pipelines.run import run_plan, run_planned
 from headwater.pipelines.silver import plan_conform
 from headwater.pipelines.steps import Plan, Runtime
 from headwater.state.streams import Commit
@@ -23,10 +24,15 @@ def plan_tables(runtime: Runtime) -> tuple[Plan, ...]:
 
 
 def run_tables(runtime: Runtime) -> tuple[Commit, ...]:
-    """Conform every table, dimensions before the tables that refer to them."""
+    """Conform every table, dimensions before the tables that refer to them.
+
+    Raises:
+        DataRejected: a batch is held that has to stop the pipeline; every other batch is in silver.
+    """
     commits: tuple[Commit, ...] = ()
     for tables in runtime.project.dimensions_first:
         commits += run_planned(partial(plan_conform, runtime, tables), runtime)
+    require_nothing_held(runtime, runtime.project.tables)
     return commits
 
 
@@ -56,13 +62,10 @@ def run_stage(runtime: Runtime) -> tuple[Commit, ...]:
     return run_plan(open_publication, runtime) + run_planned(lambda: plan_stage(runtime), runtime)
 
 
-def run_pipeline(runtime: Runtime) -> int:
-    """Do all of it; returns the rows that its steps handled, 0 when there was nothing to do."""
+def run_pipeline(runtime: Runtime) -> tuple[Commit, ...]:
+    """Do all of it."""
     commits = run_sources(runtime) + run_tables(runtime)
-    commits += run_stage(runtime)
-    commits += run_audit(runtime)
-    commits += run_publish(runtime)
-    return sum(rows_of(commit) for commit in commits)
+    return commits + run_stage(runtime) + run_audit(runtime) + run_publish(runtime)
 
 
 def plan_pipeline(runtime: Runtime) -> tuple[Plan, ...]:

@@ -4,7 +4,7 @@ The steps of a plan belong to different streams and tables, so they run side by 
 while one waits for its server or for the driver's planner, the others have the cores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
@@ -17,6 +17,7 @@ from headwater.config.base import JsonValue
 from headwater.pipelines.audit import audit_stage
 from headwater.pipelines.bronze import extract
 from headwater.pipelines.gold import publish_stage, stage_dates
+from headwater.pipelines.quarantine import quarantine_path
 from headwater.pipelines.silver_batch import conform_batch
 from headwater.pipelines.steps import (
     AuditStage,
@@ -52,11 +53,13 @@ def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:
         The commits made, one per step; none means there was nothing to do.
 
     Raises:
-        ExceptionGroup: what failed; the batches stay open and the next run finishes them.
+        ExceptionGroup: what could not be planned, and what failed; those batches stay open and the next run finishes
+            them.
     """
     for note in plan.notes:
         runtime.progress(f"  {note}")
     if not plan.steps:
+        _raise_all(plan, [])
         return ()
     # The session is asked for first: whoever only wants to know whether there is work stops here, before any intent.
     session = runtime.session()
@@ -70,9 +73,14 @@ def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:
             # After Ctrl-C what runs ends with its Spark jobs, and what waits does not begin.
             pool.shutdown(wait=False, cancel_futures=True)
     failed = [error for each in running if (error := each.exception()) is not None]
-    if failed:
-        raise BaseExceptionGroup(f"{len(failed)} of {len(running)} steps failed", failed)
+    _raise_all(plan, failed)
     return tuple(each.result() for each in running)
+
+
+def _raise_all(plan: Plan, failed: Sequence[BaseException]) -> None:
+    """Raise what could not be planned beside what failed when it ran."""
+    if errors := [*plan.failed, *failed]:
+        raise BaseExceptionGroup(f"{len(errors)} of {len(plan.steps) + len(plan.failed)} steps failed", errors)
 
 
 def _run_step(planned: PlannedStep, shared: Runtime, session: SparkSession) -> Commit:
@@ -117,6 +125,13 @@ def rows_of(commit: Commit) -> int:
     return int(str(facts.get("records", facts.get("rows", 0))))
 
 
+def is_degraded(commit: Commit) -> bool:
+    """Whether a step did less than it should have: it held a batch, or carried old values forward."""
+    findings = commit.facts.get("findings")
+    holds = [finding["holds"] for finding in findings.values()] if isinstance(findings, dict) else []
+    return bool(commit.payload.get("carried")) or any(holds)
+
+
 def _execute(
     step: ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage, batch: Batch, runtime: Runtime
 ) -> dict[str, JsonValue]:
@@ -128,7 +143,7 @@ def _execute(
         case StageDates():
             return stage_dates(step, batch, runtime)
         case AuditStage():
-            return audit_stage(step, runtime)
+            return audit_stage(step, batch, runtime)
         case PublishStage():
             return publish_stage(step, batch, runtime)
         case _:
@@ -147,7 +162,7 @@ def _targets(planned: PlannedStep, runtime: Runtime) -> tuple[str, ...]:
         case StageDates():
             return (project.path("staged", step.view),)
         case AuditStage():
-            return ()
+            return (quarantine_path(runtime, step.view),)
         case PublishStage():
             return (project.path("gold", step.view), project.path("gold", f"{step.view}_latest"))
         case _:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from headwater.config.tables import TableContract
 from headwater.errors import ConfigError
+from headwater.pipelines.gates import released_batches, volume_findings
 from headwater.pipelines.steps import BronzeBatch, ConformBatch, Plan, PlannedStep, Runtime, unfinished
 from headwater.state.streams import StreamState
 from headwater.tables.delta import version
@@ -21,44 +22,54 @@ def plan_conform(runtime: Runtime, tables: Iterable[str]) -> Plan:
         runtime: where to look.
         tables: names of tables that do not refer to each other.
     """
-    steps, notes = [], []
+    steps, notes, failed = [], [], []
     for table in tables:
         stream = runtime.stream("silver", table)
         state = runtime.ledger.stream(stream)
         if state.open is not None:
             steps.append(unfinished(stream, state.open))
-        elif step := _next_batch(runtime, runtime.project.tables[table], state):
-            steps.append(PlannedStep(stream, step, decided_on=state.last_n))
-        else:
+            continue
+        try:
+            step = _next_batch(runtime, runtime.project.tables[table], state)
+        except ConfigError as error:
+            failed.append(error)
+            continue
+        if step is None:
             notes.append(f"{table}: holds every bronze batch already")
-    return Plan("conform into silver", tuple(steps), tuple(notes))
+        else:
+            steps.append(PlannedStep(stream, step, decided_on=state.last_n))
+    return Plan("conform into silver", tuple(steps), tuple(notes), tuple(failed))
 
 
 def _next_batch(runtime: Runtime, contract: TableContract, state: StreamState) -> ConformBatch | None:
     _require_same_layout(contract, state)
     # Committed batches, and before the versions are read: bronze then holds every record that the intent lists.
-    batches = _new_batches(runtime, contract, state)
+    batches, earlier = _new_batches(runtime, contract, state)
     versions_now = _versions(runtime, contract)
+    gates = runtime.project.sources[contract.source].gates
     step = ConformBatch(
         table=contract.name,
         contract=contract.digest,
         layout=contract.layout,
         run_date=runtime.run_date,
         batches=batches,
+        released=released_batches(runtime, contract, state),
+        implausible=volume_findings(gates.volume, earlier, batches),
+        null_ratio=gates.null_ratio,
         replay=_replayable(runtime, contract, state, versions_now),
         versions=versions_now,
     )
-    return step if step.batches or step.replay else None
+    return step if step.batches or step.replay or step.released else None
 
 
-def _new_batches(runtime: Runtime, contract: TableContract, state: StreamState) -> tuple[BronzeBatch, ...]:
-    taken = {each.id for commit in state.commits for each in ConformBatch.model_validate(commit.payload).batches}
+def _new_batches(
+    runtime: Runtime, contract: TableContract, state: StreamState
+) -> tuple[tuple[BronzeBatch, ...], list[int]]:
+    """Bronze batches that silver has not met yet, and how many records those had that it has."""
+    met = {each.id for commit in state.commits for each in ConformBatch.model_validate(commit.payload).batches}
     extracted = runtime.ledger.stream(runtime.stream("bronze", contract.source)).commits
-    return tuple(
-        BronzeBatch(id=commit.batch_id, records=int(str(commit.facts["records"])))
-        for commit in extracted
-        if commit.batch_id not in taken
-    )
+    batches = [BronzeBatch(id=each.batch_id, records=int(str(each.facts["records"]))) for each in extracted]
+    return tuple(each for each in batches if each.id not in met), [each.records for each in batches if each.id in met]
 
 
 def _require_same_layout(contract: TableContract, state: StreamState) -> None:

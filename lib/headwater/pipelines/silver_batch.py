@@ -7,7 +7,8 @@ The row equation is counted on the two persisted frames before anything is writt
 intent, so it classifies every row as the first attempt did.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
@@ -17,9 +18,21 @@ from pyspark.sql import types as T
 from headwater.config.base import JsonValue
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import DOCUMENT, VALID_FROM, VALID_TO, Form, struct_type
-from headwater.pipelines.equation import Effects, Judged, count_effects, count_judged, require_sum, terms
-from headwater.pipelines.steps import ConformBatch, Runtime, require_same
+from headwater.pipelines.equation import (
+    Effects,
+    Judged,
+    Tally,
+    count_effects,
+    count_judged,
+    require_sum,
+    tally,
+    terms,
+    without,
+)
+from headwater.pipelines.gates import findings_facts, record_findings
+from headwater.pipelines.steps import ConformBatch, Finding, Runtime, require_same
 from headwater.tables.delta import Batch, TableSpec, Upsert, append_once, ensure_table, merge_once, read_at
+from headwater.telemetry.logs import EventName
 from headwater.transforms.conform import BATCH_ID, BRONZE_COLUMNS, CORRUPT, EXTRACTED_AT, REASONS, ROW_ID, conform
 from headwater.transforms.dedup import BUCKET, EFFECT, classify, winners
 from headwater.transforms.history import KNOWN, OWN, versions
@@ -27,6 +40,7 @@ from headwater.transforms.quarantine import (
     CONTENT,
     QUARANTINE_SCHEMA,
     RECORD_ID,
+    met_before,
     quarantine_rows,
     unseen,
     waiting,
@@ -51,19 +65,41 @@ def conform_batch(step: ConformBatch, batch: Batch, runtime: Runtime) -> dict[st
     contract = runtime.project.tables[step.table]
     require_same(f"the contract of {step.table}", step.contract, contract.digest, batch.id)
     seen = _pinned(step, contract, runtime)
-    judged = _judge(step, contract, seen, runtime).persist()
-    effects = classify(winners(judged.where(F.size(REASONS) == 0), contract), seen.silver, contract).persist()
-    try:
-        counted = count_judged(judged)
-        effected = count_effects(effects, _event_times(runtime, step.table))
+    with _persisted(_judge(step, contract, seen, runtime)) as judged:
+        lines = tally(judged)
+        findings = _findings(step, contract, lines, lambda: tally(met_before(judged, seen.quarantine, contract.source)))
+        _report(step, contract, findings, runtime)
+        held = [each for each, finding in findings.items() if finding.holds]
+        let_in = judged.where(~F.col(BATCH_ID).isin(held) | F.col(RECORD_ID).isNotNull()) if held else judged
+        counted = count_judged(lines, held=held, released=[each.id for each in step.released])
+        found: dict[str, JsonValue] = {"findings": findings_facts(findings)} if findings else {}
+        return {**_effect(step, batch, seen, let_in, counted, runtime), "reasons": dict(counted.reasons), **found}
+
+
+def _effect(
+    step: ConformBatch, batch: Batch, seen: "_Pinned", judged: DataFrame, counted: Judged, runtime: Runtime
+) -> dict[str, JsonValue]:
+    """Prove that the records add up, and write what they change."""
+    contract = runtime.project.tables[step.table]
+    freshness = runtime.project.sources[contract.source].gates.freshness
+    won = winners(judged.where(F.size(REASONS) == 0), contract)
+    with _persisted(classify(won, seen.silver, contract)) as effects:
+        fresh_by = freshness.column if freshness else None
+        effected = count_effects(effects, _event_times(runtime, step.table), fresh_by)
         committed = sum(each.records for each in step.batches)
         equation = terms(require_sum(contract.source, counted, effected, committed=committed))
         work = _Work(batch.with_facts(equation), contract, seen, judged, effects, counted, effected)
-        touched = _write(work, runtime)
-        return {**equation, "reasons": dict(counted.reasons), "touched": list(touched)}
+        newest: dict[str, JsonValue] = {"newest": {fresh_by: effected.newest}} if fresh_by else {}
+        return {**equation, "touched": list(_write(work, runtime)), **newest}
+
+
+@contextmanager
+def _persisted(frame: DataFrame) -> Iterator[DataFrame]:
+    frame.persist()
+    try:
+        yield frame
     finally:
-        judged.unpersist()
-        effects.unpersist()
+        frame.unpersist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +173,7 @@ def _silver_spec(location: str, contract: TableContract) -> TableSpec:
 def _judge(step: ConformBatch, contract: TableContract, seen: _Pinned, runtime: Runtime) -> DataFrame:
     """Every record of the batch with its reasons; waiting records that still wait are not part of it."""
     form = _FORMS[runtime.project.sources[contract.source].kind]
-    records = seen.bronze.where(F.col(BATCH_ID).isin([each.id for each in step.batches]))
+    records = seen.bronze.where(F.col(BATCH_ID).isin([each.id for each in (*step.batches, *step.released)]))
     records = records.withColumn(RECORD_ID, F.lit(None).cast("string"))
     rule = contract.reference
     if rule and step.replay:
@@ -151,6 +187,29 @@ def _judge(step: ConformBatch, contract: TableContract, seen: _Pinned, runtime: 
         return judged
     still_waiting = F.col(RECORD_ID).isNotNull() & (F.col(REASONS) == F.array(F.lit(rule.reason)))
     return judged.where(~still_waiting)
+
+
+def _findings(
+    step: ConformBatch, contract: TableContract, lines: Sequence[Tally], known: Callable[[], Sequence[Tally]]
+) -> dict[str, Finding]:
+    """What the gates find in the new batches; a batch that was released is not judged again.
+
+    A record without a watermark comes with every window. On a quiet day such records, rejected long ago, can be most
+    of a batch and say nothing about it; they are told apart only where a gate would close.
+    """
+    new = {each.id for each in step.batches}
+    arrived = [line for line in lines if line.batch_id in new]
+    findings = record_findings(step.null_ratio, arrived, contract)
+    if findings:
+        findings = record_findings(step.null_ratio, without(arrived, known()), contract)
+    return {**findings, **step.implausible}
+
+
+def _report(step: ConformBatch, contract: TableContract, findings: Mapping[str, Finding], runtime: Runtime) -> None:
+    for batch_id, finding in findings.items():
+        event: EventName = "schema_drift" if finding.gate == "schema" else "validation_failed"
+        records = next(each.records for each in step.batches if each.id == batch_id)
+        runtime.log.write(event, data_source=contract.source, record_count=records, **finding.model_dump(mode="json"))
 
 
 def _event_times(runtime: Runtime, table: str) -> tuple[str, ...]:

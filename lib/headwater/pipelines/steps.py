@@ -14,8 +14,9 @@ from pydantic import Field, TypeAdapter
 from pyspark.sql import SparkSession
 
 from headwater.config.base import JsonValue, Spec
+from headwater.config.gates import NullRatioGate
 from headwater.config.project import Project
-from headwater.errors import ConfigError
+from headwater.errors import ConfigError, HeadwaterError
 from headwater.sources.base import Source
 from headwater.state.ledger import Ledger
 from headwater.state.runs import RunLog
@@ -40,6 +41,14 @@ class BronzeBatch(Spec):
     records: int
 
 
+class Finding(Spec):
+    """What a gate found in a bronze batch."""
+
+    gate: Literal["schema", "null_ratio", "volume"]
+    found: str
+    holds: bool = Field(description="whether the batch is kept out of silver until somebody decides about it")
+
+
 class ConformBatch(Spec):
     """Conform bronze batches, and waiting quarantine, into silver; decided on pinned versions."""
 
@@ -47,12 +56,22 @@ class ConformBatch(Spec):
     table: str
     run_date: date
     batches: tuple[BronzeBatch, ...]
+    released: tuple[BronzeBatch, ...] = Field(default=(), description="held batches that are let through after all")
+    implausible: dict[str, Finding] = Field(default_factory=dict, description="by bronze batch: found in its volume")
+    null_ratio: NullRatioGate = NullRatioGate()
     replay: tuple[str, ...] = Field(default=(), description="bronze batches with waiting quarantine")
     contract: str = Field(description="digest of the table's contract")
     layout: str = Field(description="what the table's rows are found by")
     versions: dict[str, int | None] = Field(
         description="bronze, quarantine, silver and dimension, as the batch sees them"
     )
+
+
+class CachedHistory(Spec):
+    """Published rows from a date on, at one version."""
+
+    version: int
+    since: date
 
 
 class StageDates(Spec):
@@ -65,6 +84,10 @@ class StageDates(Spec):
     dates: tuple[date, ...]
     versions: dict[str, int] = Field(description="silver tables")
     silver_batches: dict[str, int] = Field(description="last silver batch that each table holds")
+    carried: dict[str, tuple[date, ...]] = Field(
+        default_factory=dict, description="by table: dates that keep the values published last"
+    )
+    cached: CachedHistory | None = Field(default=None, description="where such values are taken from")
 
 
 class AuditStage(Spec):
@@ -77,6 +100,7 @@ class AuditStage(Spec):
     staged_version: int
     dates: tuple[date, ...]
     versions: dict[str, int]
+    judged_at: datetime
     row_counts: dict[str, tuple[int, int]] = Field(description="per source: records judged, records quarantined")
 
 
@@ -91,6 +115,8 @@ class PublishStage(Spec):
     dates: tuple[date, ...]
     silver_batches: dict[str, int]
     compact: tuple[date, ...]
+    carried: dict[str, tuple[date, ...]] = Field(default_factory=dict, description="as staged")
+    ranges: dict[str, str] = Field(default_factory=dict, description="by column, what a row must meet to be published")
 
 
 Step = Annotated[ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage, Field(discriminator="kind")]
@@ -116,11 +142,12 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps that do not depend on each other, and in words why there are no more."""
+    """Steps that do not depend on each other, and why there are no more: in words, or as errors that stop no other."""
 
     title: str
     steps: tuple[PlannedStep, ...]
     notes: tuple[str, ...] = ()
+    failed: tuple[HeadwaterError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +158,7 @@ class Runtime:
         session: gives the session, building it at the first call; nothing that only plans calls it.
         source: opens a source by name.
         run_date: the date the orchestrator asked for.
+        strict: what would only degrade the result is refused.
         progress: shows a person a line.
         failpoint: told the name of each point at which a crash matters; does nothing outside crash tests.
     """
@@ -144,6 +172,7 @@ class Runtime:
     clock: Callable[[], datetime]
     session: Callable[[], SparkSession]
     source: Callable[[str], Source]
+    strict: bool
     progress: Callable[[str], None]
     failpoint: Callable[[str], None]
 
@@ -192,6 +221,7 @@ def describe(plan: Plan) -> list[str]:
         lines.append(f"  {number}. {verb} {planned.stream}: {_words(planned)}")
     if any(planned.unfinished for planned in plan.steps):
         lines.append("  and then what is due today, which is planned on what these leave")
+    lines += [f"  cannot be planned: {error}" for error in plan.failed]
     lines += [f"  {note}" for note in plan.notes] or ([] if plan.steps else ["  nothing to do"])
     return lines
 

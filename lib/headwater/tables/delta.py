@@ -133,8 +133,8 @@ def read_at(spark: SparkSession, location: str, at: int) -> DataFrame:
 
 
 def append_once(frame: DataFrame, location: str, batch: Batch) -> Written:
-    """Append a batch; returns the commit that holds it."""
-    _writer(frame, batch).mode("append").save(location)
+    """Append a batch, whose columns may be new to the table; returns the commit that holds it."""
+    _writer(frame, batch).mode("append").option("mergeSchema", "true").save(location)
     return prove(location, batch)
 
 

@@ -16,6 +16,7 @@ from headwater.config.tables import Allowed, EventDay, NonNegative, NotBefore, R
 from headwater.contracts.schema import Form, document_shapes, read_column
 
 REASONS = "_reasons"
+NULLS = "_nulls"
 PREVIEW = "_preview"
 BATCH_ID = "_batch_id"
 SOURCE_FILE = "_source_file"
@@ -45,8 +46,9 @@ def conform(
         carry: further columns of `records` to keep.
 
     Returns:
-        `carry`, the contract's columns in order, `_reasons` (sorted, empty for a good row) and `_preview` (masked JSON,
-        null for a good row and for a record that does not parse); one row per record.
+        `carry`, the contract's columns in order, `_reasons` (sorted, empty for a good row), `_nulls` (the required
+        columns that a record lacks, in order) and `_preview` (masked JSON, null for a good row and for a record that
+        does not parse); one row per record.
     """
     shaped = _parsed(records, document_shapes(contract)) if form == "document" else records
     raw_types = dict(shaped.dtypes)
@@ -59,15 +61,15 @@ def conform(
         _unparsable(form).alias(_UNREADABLE),
         *(F.expr(reading.present).alias(_PRESENT.format(name)) for name, reading in readings.items()),
         F.struct(*(F.expr(reading.text).alias(name) for name, reading in readings.items())).alias(_TEXTS),
-    ).withColumn(REASONS, _parse_reasons(contract))
+    ).withColumns({REASONS: _parse_reasons(contract), NULLS: _nulls(contract)})
     if contract.reference and known is not None:
         typed = _with_known(typed, contract.reference, known)
     if broken := [_rule_reason(rule) for rule in contract.rules]:
         found = F.array_sort(F.concat(F.col(REASONS), F.array_compact(F.array(*broken))))
         typed = typed.withColumn(REASONS, found)
-    masked = F.to_json(F.struct(*(_mask(F.col(_TEXTS).getField(name)).alias(name) for name in contract.names)))
-    shown = F.when((F.size(REASONS) > 0) & ~F.col(_UNREADABLE), masked)
-    return typed.select(*dict.fromkeys(carry), *contract.names, REASONS, shown.alias(PREVIEW))
+    preview = F.to_json(F.struct(*(masked(F.col(_TEXTS).getField(name)).alias(name) for name in contract.names)))
+    shown = F.when((F.size(REASONS) > 0) & ~F.col(_UNREADABLE), preview)
+    return typed.select(*dict.fromkeys(carry), *contract.names, REASONS, NULLS, shown.alias(PREVIEW))
 
 
 def _parsed(records: DataFrame, shapes: Mapping[str, str]) -> DataFrame:
@@ -105,6 +107,12 @@ def _parse_reasons(contract: TableContract) -> Column:
     return F.when(F.col(_UNREADABLE), F.array(F.lit("unparsable"))).otherwise(F.array_compact(F.array(*reasons)))
 
 
+def _nulls(contract: TableContract) -> Column:
+    required = [column.name for column in contract.columns if not column.nullable]
+    absent = [F.when(~F.col(_UNREADABLE) & ~F.col(_PRESENT.format(name)), name) for name in required]
+    return F.array_compact(F.array(*absent)) if absent else F.array().cast("array<string>")
+
+
 def _with_known(typed: DataFrame, rule: Reference, known: DataFrame) -> DataFrame:
     keys = known.select(F.col(rule.column), F.lit(1).alias(_KNOWN))
     return typed.join(F.broadcast(keys) if rule.join == "broadcast" else keys, on=rule.column, how="left")
@@ -128,7 +136,7 @@ def _rule_reason(rule: Rule) -> Column:
             assert_never(rule)
 
 
-def _mask(text: Column) -> Column:
+def masked(text: Column) -> Column:
     """Keep a value's shape, lose the value: letters become x, digits 9."""
     letters = F.regexp_replace(text, r"\p{L}", "x")
     return F.substring(F.regexp_replace(letters, r"\p{N}", "9"), 1, 40)

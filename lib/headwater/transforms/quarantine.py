@@ -1,10 +1,19 @@
 """Rejected records as rows of the quarantine table: a reference, the reasons, a masked preview, never the record."""
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from headwater.transforms.conform import BATCH_ID, BRONZE_COLUMNS, EXTRACTED_AT, PREVIEW, REASONS, ROW_ID, SOURCE_FILE
+from headwater.transforms.conform import (
+    BATCH_ID,
+    BRONZE_COLUMNS,
+    EXTRACTED_AT,
+    NULLS,
+    PREVIEW,
+    REASONS,
+    ROW_ID,
+    SOURCE_FILE,
+)
 
 RECORD_ID = "_record_id"
 CONTENT = "_content"
@@ -46,8 +55,7 @@ def quarantine_rows(records: DataFrame, source: str, stage: str, waited_for: str
     """
     passed = F.size(REASONS) == 0
     equal = Window.partitionBy(CONTENT, BATCH_ID, F.col(RECORD_ID).isNull()).orderBy(ROW_ID)
-    own = F.sha2(F.concat_ws("|", F.lit(source), CONTENT, F.row_number().over(equal)), 256)
-    identified = records.withColumn("id", F.coalesce(RECORD_ID, own))
+    identified = records.withColumn("id", F.coalesce(RECORD_ID, _own_id(source, F.row_number().over(equal))))
     first = F.row_number().over(Window.partitionBy("id").orderBy(BATCH_ID, ROW_ID)) == 1
     return (
         identified.withColumn("_first", first)
@@ -66,9 +74,20 @@ def quarantine_rows(records: DataFrame, source: str, stage: str, waited_for: str
     )
 
 
+def met_before(records: DataFrame, quarantine: DataFrame, source: str) -> DataFrame:
+    """The records lacking a required column whose content the quarantine holds already."""
+    lacking = records.where(F.size(NULLS) > 0).withColumn("id", _own_id(source, F.lit(1)))
+    return lacking.join(quarantine.select("id"), on="id", how="left_semi")
+
+
 def unseen(rows: DataFrame, quarantine: DataFrame) -> DataFrame:
     """The rows whose id the quarantine does not hold yet."""
     return rows.join(quarantine.select("id"), on="id", how="left_anti").select(*rows.columns)
+
+
+def _own_id(source: str, occurrence: Column) -> Column:
+    """Id of the n-th record of some content in its batch."""
+    return F.sha2(F.concat_ws("|", F.lit(source), CONTENT, occurrence), 256)
 
 
 def waiting(quarantine: DataFrame, reason: str) -> DataFrame:

@@ -1,0 +1,59 @@
+"""Feature rows whose sources have not come far enough: their groups keep the values that were published last.
+
+    computed rows ──left join on (entity, date)──> published values ──> the stale groups' columns from there
+
+Of a stale group the computed rows hold the no-match values, because its events were left out; an entity that nothing
+was published for keeps those.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from headwater.config.features import FeatureView
+from headwater.features.asof import FEATURE_DATE
+
+STALE = "stale_sources"
+_FROM = "_from"
+_VALUES = "_values"
+
+
+def stale_sources(sources: Mapping[str, str], carried: Mapping[str, Sequence[date]]) -> Column:
+    """The sources whose values are carried to a row's date, sorted.
+
+    Args:
+        sources: by table, what feeds it.
+        carried: by table, the dates its values are carried to.
+    """
+    named = [F.when(F.col(FEATURE_DATE).isin(list(days)), sources[table]) for table, days in carried.items()]
+    found = F.array_sort(F.array_compact(F.array(*named))) if named else F.array()
+    return found.cast("array<string>").alias(STALE)
+
+
+def carry_forward(
+    rows: DataFrame, history: DataFrame, view: FeatureView, carried: Mapping[str, Sequence[date]]
+) -> DataFrame:
+    """Put the values published last, on or before a row's date, into the stale groups.
+
+    Args:
+        rows: the view's columns, computed without the events of stale groups.
+        history: published rows to take values from, the view's columns; one row per (entity, feature_date).
+        view: groups and features.
+        carried: by table, the dates its group is stale at.
+    """
+    stale_groups = [group for group in view.groups if group.table in carried]
+    names = [feature.name for group in stale_groups for feature in group.features]
+    dates = F.explode(F.array(*(F.lit(day) for day in sorted({day for days in carried.values() for day in days}))))
+    values = history.select(view.entity, F.col(FEATURE_DATE).alias(_FROM), F.struct(*names).alias(_VALUES))
+    offered = values.select("*", dates.alias(FEATURE_DATE)).where(F.col(_FROM) <= F.col(FEATURE_DATE))
+    last = offered.groupBy(view.entity, FEATURE_DATE).agg(F.max_by(_VALUES, _FROM).alias(_VALUES))
+    kept: dict[str, Column] = {}
+    for group in stale_groups:
+        is_kept = F.col(FEATURE_DATE).isin(list(carried[group.table])) & F.col(_VALUES).isNotNull()
+        for feature in group.features:
+            value = F.when(is_kept, F.col(_VALUES)[feature.name]).otherwise(F.col(feature.name))
+            kept[feature.name] = value.alias(feature.name)
+    joined = rows.join(last, on=[view.entity, FEATURE_DATE], how="left")
+    return joined.select(*(kept.get(name, F.col(name)) for name in rows.columns))
