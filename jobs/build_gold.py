@@ -4,8 +4,9 @@ import sys
 from collections.abc import Sequence
 
 from headwater.boundary import Job, run_job
-from headwater.pipelines.gold import plan_stage, plan_unfinished_publication
+from headwater.pipelines.gold import plan_stage
 from headwater.pipelines.pipeline import run_stage
+from headwater.pipelines.publication import plan_unfinished_publication
 
 JOB = Job(
     name="build_gold",

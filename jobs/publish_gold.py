@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from headwater.boundary import Job, run_job
-from headwater.pipelines.gold import plan_publish
 from headwater.pipelines.pipeline import run_publish
+from headwater.pipelines.publication import plan_publish
 
 JOB = Job(
     name="publish_gold",

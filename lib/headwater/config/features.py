@@ -84,10 +84,10 @@ class FeatureGroup(Spec):
 
 
 class Population(Spec):
-    """Who has a row on a date: entities of a dimension whose start date has come."""
+    """Who has a row on a date: entities of a dimension whose start date has come, or that had an event by then."""
 
-    table: Name
-    since: Name
+    table: Name = Field(description="A history: its versions decide. A fact table: its first event of an entity does.")
+    since: Name = Field(description="Column whose day a member's rows begin with.")
 
 
 class FeatureView(Spec):

@@ -163,12 +163,13 @@ def _check_view(project: Project, path: Path) -> None:
     view = project.view
     for table in view.tables:
         _require(table, project.tables, path, "groups", "table")
-    dimension = project.tables[view.population.table]
-    if dimension.kind != "history":
-        message = f"{path}: population.table: {dimension.name!r} must be a table of kind history."
-        raise ConfigError("wrong_population", message, facts={"file": str(path), "path": "population.table"})
-    for name in (view.entity, view.population.since, *view.attributes):
-        _require(name, dimension.names, path, "population", "column")
+    members = project.tables[view.population.table]
+    if members.kind != "history" and view.attributes:
+        message = f"{path}: attributes: {members.name!r} keeps no versions, so it has no attributes as of a date."
+        remedy = f"Make {members.name!r} a table of kind history, or leave attributes out."
+        raise ConfigError("wrong_population", message, remedy=remedy, facts={"file": str(path), "path": "attributes"})
+    for name in (view.population.since, *view.attributes):
+        _require(name, members.names, path, "population", "column")
     for index, group in enumerate(view.groups):
         if project.tables[group.table].kind == "history":
             message = f"{path}: groups[{index}].table: {group.table!r} keeps versions, not events; use `attributes`."

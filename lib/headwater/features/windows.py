@@ -42,7 +42,8 @@ def feature_rows(
         The view's columns in published order; one row per (entity, feature_date).
     """
     carried = carried or {}
-    rows = spine(silver[view.population.table], view, dates)
+    population = view.population.table
+    rows = spine(silver[population], contracts[population], view, dates)
     for group in view.groups:
         contract = contracts[group.table]
         own = dates.where(~F.col(FEATURE_DATE).isin(list(carried[group.table]))) if group.table in carried else dates

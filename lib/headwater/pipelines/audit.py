@@ -163,8 +163,14 @@ def _populations(step: AuditStage, runtime: Runtime) -> Sequence[DatePopulation]
     rows = {row[0]: row[1] for row in staged.groupBy(FEATURE_DATE).count().collect()}
     wanted = sorted({day - timedelta(days=back) for day in step.dates for back in (0, 1)})
     dates = spark.createDataFrame([(day,) for day in wanted], f"{FEATURE_DATE} date")
-    dimension = read_at(spark, project.path("silver", view.population.table), step.versions[view.population.table])
-    counted = spine(dimension, view, dates).groupBy(FEATURE_DATE).agg(F.countDistinct(view.entity)).collect()
+    table = view.population.table
+    members = read_at(spark, project.path("silver", table), step.versions[table])
+    counted = (
+        spine(members, project.tables[table], view, dates)
+        .groupBy(FEATURE_DATE)
+        .agg(F.countDistinct(view.entity))
+        .collect()
+    )
     population: dict[date, int] = {row[0]: row[1] for row in counted}
     return [
         DatePopulation(

@@ -1,9 +1,9 @@
-"""Gold: which dates to compute, stage them, and publish what the audit let through.
+"""Gold: which dates to compute, and staging them; the audit and `pipelines.publication` follow.
 
     silver commits since the last publish ──touched days x windows──> affected published dates ─┐
     dates not published yet up to the run date ─────────────────────────────────────────────────┴─> stage ─> publish
 
-Every decision here reads the ledger and table versions only. The audit stands between the two; see `pipelines.audit`.
+Every decision here reads the ledger and table versions only.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,7 +18,6 @@ from headwater.contracts.schema import spark_type
 from headwater.errors import DataRejected
 from headwater.features.carry import carry_forward
 from headwater.features.windows import feature_rows
-from headwater.pipelines.audit import rejection, verdict_of
 from headwater.pipelines.staleness import carried_dates, caught_up
 from headwater.pipelines.steps import (
     CachedHistory,
@@ -30,18 +29,8 @@ from headwater.pipelines.steps import (
     require_same,
     unfinished,
 )
-from headwater.quality.withholding import publishable
-from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, ensure_table, find, read_at, replace_dates_once, version
-from headwater.tables.publish import (
-    FEATURE_DATE,
-    closed_months,
-    compact_months,
-    history_spec,
-    publish_history,
-    publish_latest,
-    staged_spec,
-)
+from headwater.tables.publish import FEATURE_DATE, staged_spec
 
 _WITHHELD_AT_MOST = timedelta(days=31)
 
@@ -128,80 +117,14 @@ def _cached(
     return CachedHistory(version=at, since=max(before) - _WITHHELD_AT_MOST) if before and at is not None else None
 
 
-def plan_publish(runtime: Runtime) -> Plan:
-    """Plan the publication of the last stage batch.
-
-    Raises:
-        DataRejected: its audit failed, or it was never audited.
-    """
-    view = runtime.project.view
-    stream = runtime.stream("publish", view.name)
-    state = runtime.ledger.stream(stream)
-    title = f"publish {view.name}"
-    if state.open is not None:
-        return Plan(title, (unfinished(stream, state.open),))
-    staged = runtime.ledger.stream(runtime.stream("stage", view.name)).commits
-    if not staged:
-        return Plan(title, (), ("nothing is staged",))
-    last = staged[-1]
-    published = [PublishStage.model_validate(commit.payload) for commit in state.commits]
-    if any(publication.stage_n == last.n for publication in published):
-        return Plan(title, (), ("the staged dates are published already",))
-    verdict = verdict_of(runtime, last.n)
-    if verdict is None or not verdict.facts["passed"]:
-        raise rejection(runtime, last, verdict)
-    step = StageDates.model_validate(last.payload)
-    before = _dates(published)
-    after = before | set(step.dates)
-    closed_already = closed_months(before, max(before, default=date.min))
-    touched = {day.replace(day=1) for day in step.dates}
-    publication = PublishStage(
-        view=view.name,
-        run_date=runtime.run_date,
-        stage_n=last.n,
-        staged_version=int(str(last.facts["staged_version"])),
-        dates=step.dates,
-        silver_batches=step.silver_batches,
-        compact=tuple(m for m in closed_months(after, max(after)) if m in touched or m not in closed_already),
-        carried=step.carried,
-        ranges=_ranges(verdict),
-    )
-    return Plan(title, (PlannedStep(stream, publication, decided_on=state.last_n),))
-
-
-def plan_unfinished_publication(runtime: Runtime) -> Plan:
-    """The publication that an earlier run left open, if there is one."""
-    view = runtime.project.view.name
-    stream = runtime.stream("publish", view)
-    left = runtime.ledger.stream(stream).open
-    title = f"finish an open publication of {view}"
-    return Plan(title, (unfinished(stream, left),) if left else ())
-
-
-def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
-    """Replace history from the audited version, rebuild latest from it, compact closed months."""
-    spark, project, view = runtime.session(), runtime.project, runtime.project.view
-    history, latest = project.path("gold", view.name), project.path("gold", f"{view.name}_latest")
-    schema = view_schema(view, runtime)
-    ensure_table(spark, history_spec(history, schema))
-    ensure_table(spark, staged_spec(latest, schema))
-    staged = read_at(spark, project.path("staged", view.name), step.staged_version)
-    audited = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)) & publishable(step.ranges))
-    published = find(history, batch) or publish_history(audited, history, step.dates, batch)
-    runtime.failpoint(f"publish:{view.name}:history")
-    newest = find(latest, batch) or publish_latest(
-        read_at(spark, history, published.version), latest, view.entity, batch
-    )
-    compact_months(spark, history, step.compact, view.entity)
-    runtime.log.write("materialization_done", data_source=view.name, record_count=published.rows)
-    return {"rows": published.rows, "history_version": published.version, "latest_version": newest.version}
-
-
 def view_schema(view: FeatureView, runtime: Runtime) -> T.StructType:
     """The view's published columns as Spark types them."""
-    dimension = runtime.project.tables[view.population.table]
-    declared = {column.name: column.type for column in dimension.columns}
-    fields = [T.StructField(view.entity, spark_type(declared[view.entity])), T.StructField(FEATURE_DATE, T.DateType())]
+    members = runtime.project.tables[view.population.table]
+    declared = {column.name: column.type for column in members.columns}
+    fields = [
+        T.StructField(view.entity, spark_type(declared[members.entity])),
+        T.StructField(FEATURE_DATE, T.DateType()),
+    ]
     fields += [T.StructField(feature.name, spark_type(feature.type)) for feature in view.aggregates]
     fields += [T.StructField(name, spark_type(declared[name])) for name in view.attributes]
     fields.append(T.StructField("stale_sources", T.ArrayType(T.StringType())))
@@ -230,7 +153,7 @@ def affected_dates(view: FeatureView, touched: dict[str, Iterable[date]], publis
 
 def _dates_to_compute(runtime: Runtime, publications: Sequence[PublishStage]) -> tuple[date, ...]:
     day = timedelta(days=1)
-    published = _dates(publications)
+    published = published_dates(publications)
     if not published:
         first = runtime.run_date - (runtime.project.initial_dates - 1) * day
         return tuple(first + offset * day for offset in range(runtime.project.initial_dates))
@@ -261,17 +184,12 @@ def _last_committed(runtime: Runtime, table: str) -> int:
     return commits[-1].n if commits else 0
 
 
-def _ranges(verdict: Commit) -> dict[str, str]:
-    """What rows must meet that the audit did not hold back."""
-    ranges = verdict.facts["ranges"]
-    return {column: str(predicate) for column, predicate in ranges.items()} if isinstance(ranges, dict) else {}
-
-
 def _texts(value: JsonValue) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
-def _dates(publications: Iterable[PublishStage]) -> set[date]:
+def published_dates(publications: Iterable[PublishStage]) -> set[date]:
+    """Every date that was ever published."""
     return {day for publication in publications for day in publication.dates}
 
 

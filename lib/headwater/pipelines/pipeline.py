@@ -5,7 +5,8 @@ from functools import partial
 from headwater.pipelines.audit import plan_audit, require_passed
 from headwater.pipelines.bronze import plan_extract
 from headwater.pipelines.gates import require_nothing_held
-from headwater.pipelines.gold import plan_publish, plan_stage, plan_unfinished_publication
+from headwater.pipelines.gold import plan_stage
+from headwater.pipelines.publication import plan_publish, plan_unfinished_publication
 from headwater.pipelines.report import write_report
 from headwater.pipelines.run import run_plan, run_planned
 from headwater.pipelines.silver import plan_conform

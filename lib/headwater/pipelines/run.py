@@ -16,7 +16,8 @@ from pyspark.sql import SparkSession
 from headwater.config.base import JsonValue
 from headwater.pipelines.audit import audit_stage
 from headwater.pipelines.bronze import extract
-from headwater.pipelines.gold import publish_stage, stage_dates
+from headwater.pipelines.gold import stage_dates
+from headwater.pipelines.publication import publish_stage
 from headwater.pipelines.quarantine import quarantine_path
 from headwater.pipelines.silver_batch import conform_batch
 from headwater.pipelines.steps import (

@@ -213,7 +213,10 @@ def _report(step: ConformBatch, contract: TableContract, findings: Mapping[str, 
 
 
 def _event_times(runtime: Runtime, table: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(group.event_time for group in runtime.project.view.groups if group.table == table))
+    view = runtime.project.view
+    enters = view.population.table == table and runtime.project.tables[table].kind == "fact"
+    since = [view.population.since] if enters else []
+    return tuple(dict.fromkeys([*since, *(group.event_time for group in view.groups if group.table == table)]))
 
 
 def _write(work: _Work, runtime: Runtime) -> tuple[str, ...]:
