@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -19,12 +18,13 @@ from time import monotonic
 from typing import TextIO
 from uuid import uuid4
 
-from delta import exceptions as delta_errors
+from deltalake.exceptions import DeltaError
 from pyspark.sql import SparkSession
 
 from headwater.config.project import Project, load_project
 from headwater.config.secrets import resolve_secret
-from headwater.errors import ConfigError, ExitCode, HeadwaterError, WriterConflict
+from headwater.errors import ConfigError, ExitCode, HeadwaterError
+from headwater.outcome import as_headwater_error, event_of, gravest, leaves
 from headwater.pipelines.run import is_degraded, rows_of
 from headwater.pipelines.steps import Plan, Runtime, describe
 from headwater.session import open_session
@@ -34,30 +34,12 @@ from headwater.state.holder import Holder
 from headwater.state.ledger import Ledger
 from headwater.state.results import ExecutionResult, error_entry, write_result
 from headwater.state.runs import RunLog, RunRow, RunStatus
+from headwater.state.storage import classify_store_error, require_put_if_absent
 from headwater.state.streams import Commit
 from headwater.telemetry.logs import EventLog
 
 # Exit code of a peek (HEADWATER_PEEK=1): there is work, and it needs a session.
 WORK_TO_DO = 75
-
-# When steps fail in different ways, what another attempt helps least decides.
-_GRAVEST_FIRST = (
-    ExitCode.BUG,
-    ExitCode.CONFIGURATION,
-    ExitCode.REJECTED,
-    ExitCode.CONFLICT,
-    ExitCode.UNAVAILABLE,
-)
-
-_CONFLICTS = (
-    delta_errors.ConcurrentAppendException,
-    delta_errors.ConcurrentDeleteDeleteException,
-    delta_errors.ConcurrentDeleteReadException,
-    delta_errors.ConcurrentTransactionException,
-    delta_errors.ConcurrentWriteException,
-    delta_errors.MetadataChangedException,
-    delta_errors.ProtocolChangedException,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +127,13 @@ class _Run:
                 print("\n".join(line for plan in plans for line in describe(plan)))  # noqa: T201 -- a dry run's answer
                 unplanned = [error for plan in plans for error in plan.failed]
                 return self._fail(unplanned) if unplanned else int(ExitCode.DONE)
+            require_put_if_absent(self._ops)
             commits = self._job.story(self._runtime, self._args)
             return self._record(_status(commits), ExitCode.DONE, sum(map(rows_of, commits)))
         except _SessionNeeded:
             return WORK_TO_DO
         except Exception as error:
-            return self._fail(_leaves(error))
+            return self._fail(leaves(error))
         finally:
             for session in self._sessions:
                 session.stop()
@@ -171,19 +154,15 @@ class _Run:
         return session
 
     def _fail(self, causes: Sequence[Exception]) -> int:
-        known = [_as_headwater_error(cause) for cause in causes]
+        known = [as_headwater_error(cause) for cause in causes]
         for error in known:
             _complain(error)
-        code = next(code for code in _GRAVEST_FIRST if any(error.exit_code is code for error in known))
+        code = gravest(known)
         if self._args.dry_run:
             return int(code)
         for error in known:
-            away = error.exit_code is ExitCode.UNAVAILABLE
-            self._runtime.log.write(
-                "source_unavailable" if away else "run_failed",
-                data_source=str(error.facts.get("source", self._job.name)),
-                code=error.code,
-            )
+            source = str(error.facts.get("source", self._job.name))
+            self._runtime.log.write(event_of(error), data_source=source, code=error.code)
         return self._record("rejected" if code is ExitCode.REJECTED else "failed", code, 0, known)
 
     def _record(self, status: RunStatus, code: ExitCode, rows: int, failed: Sequence[HeadwaterError] = ()) -> int:
@@ -196,6 +175,15 @@ class _Run:
             duration=monotonic() - self._clock,
             errors=errors,
         )
+        try:
+            self._write_down(status, code, rows, result)
+        except (DeltaError, OSError) as error:
+            # The result is printed all the same; a run that went well does not fail for its records.
+            _complain(classify_store_error(error) or _unrecorded(error))
+        print(json.dumps(result.as_json()), flush=True)  # noqa: T201 -- the execution result is printed by contract
+        return int(code)
+
+    def _write_down(self, status: RunStatus, code: ExitCode, rows: int, result: ExecutionResult) -> None:
         self._runtime.run_log.append_run(
             RunRow(
                 pipeline_id=self._project.pipeline,
@@ -207,12 +195,10 @@ class _Run:
                 ended_at=_now(),
                 exit_code=int(code),
                 rows_processed=rows,
-                errors=errors,
+                errors=result.errors,
             )
         )
         write_result(self._ops, result)
-        print(json.dumps(result.as_json()), flush=True)  # noqa: T201 -- the execution result is printed by contract
-        return int(code)
 
 
 def _open_source(project: Project, name: str) -> Source:
@@ -252,40 +238,21 @@ def _status(commits: Sequence[Commit]) -> RunStatus:
     return "done" if any(map(rows_of, commits)) else "nothing_to_do"
 
 
-def _leaves(error: Exception) -> tuple[Exception, ...]:
-    """The errors of steps that ran side by side, or the one error there is."""
-    if isinstance(error, ExceptionGroup):
-        return tuple(leaf for each in error.exceptions for leaf in _leaves(each))
-    return (error,)
-
-
-def _as_headwater_error(error: Exception) -> HeadwaterError:
-    """What an exception means for a user; one of unknown meaning is a bug, and its traceback is shown."""
-    if isinstance(error, HeadwaterError):
-        return error
-    if isinstance(error, _CONFLICTS):
-        return WriterConflict(
-            "table_conflict",
-            f"Another writer changed the table meanwhile: {str(error).splitlines()[0]}",
-            remedy="Only headwater may write its tables, one job each. Run the job again.",
-        )
-    traceback.print_exception(error)
-    return HeadwaterError(
-        "bug",
-        f"Unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-        remedy="This is a bug in headwater; the traceback above says where. Nothing half-done was published.",
-    )
-
-
 def _complain(error: HeadwaterError) -> None:
     print(f"error [{error.code}] {error}", file=sys.stderr, flush=True)  # noqa: T201 -- the message to the user
 
 
-def _failpoint(fatal: str | None) -> Callable[[str], None]:
-    """Nothing, unless a test names the point at which this process has to die as if by `kill -9`."""
-    if fatal is None:
+def _unrecorded(error: Exception) -> HeadwaterError:
+    return HeadwaterError("not_recorded", f"The run could not be written down: {error}")
+
+
+def _failpoint(named: str | None) -> Callable[[str], None]:
+    """Nothing, unless a test names the point at which this process has to die, or with `=stop` to stand still."""
+    if not named:
         return lambda _point: None
-    return lambda point: os.kill(os.getpid(), signal.SIGKILL) if point == fatal else None
+    fatal, _, action = named.partition("=")
+    sent = signal.SIGSTOP if action == "stop" else signal.SIGKILL
+    return lambda point: os.kill(os.getpid(), sent) if point == fatal else None
 
 
 def _log_stream(file: str | None) -> TextIO:

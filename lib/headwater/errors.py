@@ -64,6 +64,12 @@ class SourceUnavailable(HeadwaterError, Transient):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class StoreUnavailable(HeadwaterError):
+    """The lake's storage took no write: it is full, read-only, or away. Not retried: what was begun stays open."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
 class WriterConflict(HeadwaterError):
     """Another process holds the stream or won the race for it."""
 

@@ -20,6 +20,8 @@ from headwater.demo.stack import Stack, start_stack
 from headwater.demo.world import Scale, World
 
 ROOT = Path(__file__).parents[2]
+# In `make soak` the world is so large that every kind of dirt occurs five times and more.
+CUSTOMERS, DAYS, OF_EACH_REASON = (2000, 120, 5) if os.environ.get("HEADWATER_SOAK") else (600, 100, 3)
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ class Published:
 
 @pytest.fixture(scope="session")
 def published(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
-    """2,000 customers x 120 days with all the dirt, published for D and, after the change, for D+1."""
-    with site(tmp_path_factory.mktemp("published"), customers=2000, days=120) as here:
+    """A world with all the dirt, published for D and, after the change, for D+1."""
+    with site(tmp_path_factory.mktemp("published"), CUSTOMERS, DAYS) as here:
         lake = here.folder / "lake"
         first, second = here.world.first_extraction, here.world.second_extraction
         here.load_initial()

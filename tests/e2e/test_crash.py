@@ -25,7 +25,7 @@ SHORT_LIVED = (
     "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     " -Dspark.sql.codegen.wholeStage=false -Dspark.sql.codegen.factoryMode=NO_CODEGEN"
 )
-NOT_CONTENT = {"_bucket", "_batch_id", "row_id", "batch_id", "feature_month"}
+NOT_CONTENT = {"_bucket", "_batch_id", "_row_id", "row_id", "batch_id", "feature_month"}
 SILVER = tuple(f"{layer}/{source}" for layer in ("silver", "quarantine") for source in SOURCES)
 GOLD = (f"gold/{PIPELINE}", f"gold/{PIPELINE}_latest")
 

@@ -101,6 +101,7 @@ def _read_and_append(step: ExtractBatch, batch: Batch, runtime: Runtime, locatio
     extent = extent_from_json(step.extent or "")
     try:
         with runtime.source(step.source).read(spark, extent) as extraction:
+            runtime.failpoint(f"extract:{step.source}:opened")
             frame = _bronze_rows(extraction, step, batch)
             _require_contract(step.source, extraction.frame, runtime)
             ensure_table(spark, TableSpec(location, frame.schema))

@@ -86,6 +86,7 @@ def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[st
     newest = find(latest, batch) or publish_latest(
         read_at(spark, history, published.version), latest, view.entity, batch
     )
+    runtime.failpoint(f"publish:{view.name}:latest")
     compact_months(spark, history, step.compact, view.entity)
     runtime.log.write("materialization_done", data_source=view.name, record_count=published.rows)
     return {"rows": published.rows, "history_version": published.version, "latest_version": newest.version}

@@ -97,6 +97,7 @@ def _run_step(planned: PlannedStep, shared: Runtime, session: SparkSession) -> C
         )
     step = from_payload(intent.payload)
     with runtime.ledger.holding(intent):
+        runtime.failpoint(f"{step.kind}:{name}:begun")
         facts = _execute(step, Batch(intent.stream, intent.n), runtime)
         runtime.failpoint(f"{step.kind}:{name}:written")
         commit = runtime.ledger.commit(intent, facts)

@@ -157,7 +157,12 @@ def test_one_pass_daily_runs_and_repair_equal_the_naive_query(
     assert differences(naive([first], five), published(daily).select(names), ["sensor", "feature_date"]) == []
 
     late = extraction(LAST) + timedelta(hours=3)
-    phases = [first, drawn(rng, [NEXT]), corrections(rng, first, late), drawn(rng, [days[-4]], late + timedelta(minutes=1))]
+    phases = [
+        first,
+        drawn(rng, [NEXT]),
+        corrections(rng, first, late),
+        drawn(rng, [days[-4]], late + timedelta(minutes=1)),
+    ]
     for records in phases[1:]:
         write(plant, records)
     assert run(plant, daily, NEXT) == 0
