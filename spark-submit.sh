@@ -64,6 +64,8 @@ submit_local() {
   export PYSPARK_PYTHON=$root/.venv/bin/python PYSPARK_DRIVER_PYTHON=$root/.venv/bin/python
   export PYTHONPATH=$root/lib SPARK_CONF_DIR=$root/conf/spark
   unset SPARK_HOME
+  # A user that no file knows, as containers have them, has no home for the JVM, and Spark wants one.
+  id -un >/dev/null 2>&1 || export JDK_JAVA_OPTIONS="${JDK_JAVA_OPTIONS-} -Duser.home=${HOME:-/tmp}"
   local command=(
     "$root/.venv/bin/spark-submit" --master 'local[*]' --properties-file "$profile" --jars "$HEADWATER_JARS"
     "${options[@]}" "$job" "${arguments[@]}"

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import TextIO
 from uuid import uuid4
 
+from botocore.exceptions import BotoCoreError, ClientError
 from deltalake.exceptions import DeltaError
 from pyspark.sql import SparkSession
 
@@ -177,7 +178,7 @@ class _Run:
         )
         try:
             self._write_down(status, code, rows, result)
-        except (DeltaError, OSError) as error:
+        except (DeltaError, OSError, BotoCoreError, ClientError) as error:
             # The result is printed all the same; a run that went well does not fail for its records.
             _complain(classify_store_error(error) or _unrecorded(error))
         print(json.dumps(result.as_json()), flush=True)  # noqa: T201 -- the execution result is printed by contract

@@ -3,8 +3,11 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import boto3
 import pyarrow.fs as pa_fs
+from botocore.client import BaseClient
 
 
 def write_file(location: str, text: str, *, storage_options: Mapping[str, str] | None = None) -> str:
@@ -13,13 +16,17 @@ def write_file(location: str, text: str, *, storage_options: Mapping[str, str] |
     Args:
         location: a local path or a URL.
         text: what to write.
-        storage_options: credentials and endpoint, as delta-rs names them.
+        storage_options: credentials and endpoint of an S3 store, as delta-rs names them; absent ones come from the
+            environment, where delta-rs finds them too.
 
     Returns:
         The location.
     """
-    if "://" in location:
-        store, path = _filesystem(location, storage_options or {})
+    url = urlsplit(location)
+    if url.scheme in ("s3", "s3a"):
+        _s3(storage_options or {}).put_object(Bucket=url.netloc, Key=url.path.lstrip("/"), Body=text.encode())
+    elif url.scheme:
+        store, path = pa_fs.FileSystem.from_uri(location)
         with store.open_output_stream(path) as stream:
             stream.write(text.encode())
     else:
@@ -27,20 +34,15 @@ def write_file(location: str, text: str, *, storage_options: Mapping[str, str] |
     return location
 
 
-def _filesystem(url: str, options: Mapping[str, str]) -> tuple[pa_fs.FileSystem, str]:
-    """Find the file system of a URL and the path in it; delta-rs has one too, but it cannot be written through."""
-    scheme, _, path = url.partition("://")
-    if scheme not in {"s3", "s3a"}:
-        filesystem, path = pa_fs.FileSystem.from_uri(url)
-        return filesystem, path
+def _s3(options: Mapping[str, str]) -> BaseClient:
     named = {
-        "access_key": options.get("AWS_ACCESS_KEY_ID"),
-        "secret_key": options.get("AWS_SECRET_ACCESS_KEY"),
-        "session_token": options.get("AWS_SESSION_TOKEN"),
-        "region": options.get("AWS_REGION"),
-        "endpoint_override": options.get("AWS_ENDPOINT_URL"),
+        "aws_access_key_id": options.get("AWS_ACCESS_KEY_ID"),
+        "aws_secret_access_key": options.get("AWS_SECRET_ACCESS_KEY"),
+        "aws_session_token": options.get("AWS_SESSION_TOKEN"),
+        "region_name": options.get("AWS_REGION"),
+        "endpoint_url": options.get("AWS_ENDPOINT_URL"),
     }
-    return pa_fs.S3FileSystem(**{key: value for key, value in named.items() if value}), path
+    return boto3.client("s3", **{name: value for name, value in named.items() if value})
 
 
 def _replace(path: Path, body: bytes) -> None:

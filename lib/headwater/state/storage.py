@@ -55,6 +55,8 @@ def classify_store_error(error: BaseException) -> StoreUnavailable | None:
     """Say what an error means for the lake's storage; None when it is not to blame."""
     if isinstance(error, OSError) and error.errno in _NUMBERS:
         return _unavailable(error.strerror or str(error))
+    if isinstance(error, BotoCoreError | ClientError):
+        return _unavailable(str(error))
     if isinstance(error, DeltaError | Py4JError | PySparkException | OSError) and (found := _WORDS.search(str(error))):
         return _unavailable(found[0])
     return None

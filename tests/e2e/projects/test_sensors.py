@@ -1,127 +1,34 @@
 """A project of another domain, by `conf/` alone: string keys, hourly events, no dimension, composite keys.
 
 The law of the engine is held against this project's own naive query: dates in one pass, day by day, and repaired after
-late and corrected records give the same cells.
+late and corrected records give the same cells; so they do on a cluster, on an object store, in another locale, time zone
+and user.
 """
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
-import duckdb
+import boto3
 import psycopg
 import pyarrow as pa
-import pymongo
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
-from tests.e2e.conftest import run_job
+from tests.e2e.conftest import ROOT, run_job
+from tests.e2e.projects.plant import LAST, NEXT, PROJECT, TABLES, Records, corrections, drawn, extraction, naive, write
 from tests.oracles.churn import differences
 
 from headwater.demo.stack import Stack, start_stack
 
-PROJECT = Path(__file__).parent / "sensors"
-LAST = date(2024, 3, 1)
-NEXT = LAST + timedelta(days=1)
-SENSORS = ("north-1", "north-2", "Süd/7", "Süd/8", "o'hare", "x")
-ZONE = "timestamptz NOT NULL"
-TABLES = f"""
-CREATE SCHEMA plant;
-CREATE TABLE plant.readings (sensor text, channel text, read_at {ZONE}, celsius numeric(9,3), written_at {ZONE});
-CREATE TABLE plant.faults (fault text, sensor_name text, raised date, cleared date, severity text, written_at {ZONE});
-"""
-MEAN = """
-CREATE MACRO mean_6(total, n, unit) AS CASE WHEN n > 0 THEN CAST(sign(total) *
-    ((2 * abs(CAST(total AS HUGEINT)) * 1000000 + n * unit) // (2 * CAST(n AS HUGEINT) * unit)) AS DOUBLE) / 1e6 END
-"""
-
-
-@dataclass(frozen=True)
-class Records:
-    """What is written to the sources in one phase."""
-
-    readings: list[tuple[str, str, datetime, Decimal, datetime]]
-    faults: list[tuple[str, str, date, date | None, str, datetime]]
-    visits: list[tuple[str, str, datetime, int | None, datetime]]
-
-
-def extraction(day: date) -> datetime:
-    return datetime.combine(day + timedelta(days=1), time(2), tzinfo=UTC)
-
-
-def drawn(rng: Random, days: list[date], written: datetime | None = None) -> Records:
-    """Events of some days; written soon after they happened, or late, at a given time."""
-    readings, faults, visits = [], [], []
-    for day in days:
-        begin = datetime.combine(day, time(), tzinfo=UTC)
-        for sensor in SENSORS:
-            if sensor == "x" and day < LAST - timedelta(days=2):
-                continue
-            for hour in range(24):
-                at = begin + timedelta(hours=hour, microseconds=rng.choice([0, 1, 3_599_999_999]))
-                channel = rng.choice(["in", "in", "out", "test" if rng.random() < 0.02 else "out"])
-                celsius = Decimal(rng.randrange(-40_000, 90_000)).scaleb(-3)
-                readings.append((sensor, channel, at, celsius, written or at + timedelta(minutes=5)))
-            if rng.random() < 0.5:
-                cleared = day + timedelta(days=rng.randrange(-1, 6)) if rng.random() < 0.8 else None
-                severity = rng.choice(["severe", "minor"])
-                at = written or begin + timedelta(hours=20)
-                faults.append((f"F{rng.randrange(10**9)}", sensor, day, cleared, severity, at))
-            if rng.random() < 0.3:
-                at = begin + timedelta(seconds=rng.randrange(86_400))
-                minutes = rng.choice([None, -5, *range(1, 90)])
-                visits.append((f"V{rng.randrange(10**9)}", sensor, at, minutes, written or at + timedelta(minutes=1)))
-    return Records(readings, faults, visits)
-
-
-def corrections(rng: Random, before: Records, written: datetime) -> Records:
-    """Some records again, with other values."""
-    readings = [(s, c, at, value + 1, written) for s, c, at, value, _ in rng.sample(before.readings, 40)]
-    faults = [(f, s, day, day + timedelta(days=2), k, written) for f, s, day, _, k, _ in rng.sample(before.faults, 5)]
-    visits = [(v, s, at, 7, written) for v, s, at, _, _ in rng.sample(before.visits, 5)]
-    return Records(readings, faults, visits)
-
-
-def write(stack: Stack, records: Records) -> None:
-    with psycopg.connect(stack.postgres.dsn) as connection, connection.cursor() as cursor:
-        for sensor, channel, at, _, _ in records.readings:
-            cursor.execute(
-                "DELETE FROM plant.readings WHERE (sensor, channel, read_at) = (%s, %s, %s)", (sensor, channel, at)
-            )
-        cursor.executemany("INSERT INTO plant.readings VALUES (%s, %s, %s, %s, %s)", records.readings)
-        cursor.executemany("DELETE FROM plant.faults WHERE fault = %s", [row[:1] for row in records.faults])
-        cursor.executemany("INSERT INTO plant.faults VALUES (%s, %s, %s, %s, %s, %s)", records.faults)
-    names = ("_id", "sensor", "visited_at", "minutes", "written_at")
-    with pymongo.MongoClient(stack.mongo_uri) as client:
-        for row in records.visits:
-            document = dict(zip(names, row, strict=True))
-            client["field"]["visits"].replace_one({"_id": row[0]}, document, upsert=True)
-
-
-def naive(phases: list[Records], days: list[date]) -> pa.Table:
-    connection = duckdb.connect(":memory:")
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(MEAN)
-    columns = {
-        "readings": "sensor VARCHAR, channel VARCHAR, read_at TIMESTAMP, celsius DECIMAL(9,3), written_at TIMESTAMP",
-        "faults": "fault VARCHAR, sensor_name VARCHAR, raised DATE, cleared DATE, severity VARCHAR, written_at TIMESTAMP",
-        "visits": "_id VARCHAR, sensor VARCHAR, visited_at TIMESTAMP, minutes INTEGER, written_at TIMESTAMP",
-    }
-    for name, ddl in columns.items():
-        connection.execute(f"CREATE TABLE all_{name} ({ddl})")  # noqa: S608 - names of this file
-        rows = [tuple(map(as_stored, row)) for phase in phases for row in getattr(phase, name)]
-        marks = ", ".join("?" * (ddl.count(" TIMESTAMP") and len(rows[0])))
-        connection.executemany(f"INSERT INTO all_{name} VALUES ({marks})", rows)  # noqa: S608 - as above
-    return connection.sql((PROJECT / "naive.sql").read_text(), params={"dates": days}).to_arrow_table()
-
-
-def as_stored(value: object) -> object:
-    """BSON keeps milliseconds, and DuckDB's TIMESTAMP no zone; everything here is UTC."""
-    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
+FIVE = [LAST - timedelta(days=back) for back in reversed(range(5))]
+KEY = ["sensor", "feature_date"]
+ELSEWHERE = {"TZ": "Asia/Kathmandu", "LC_ALL": "C", "LANG": "tr_TR.UTF-8"}
 
 
 @pytest.fixture(scope="module")
@@ -132,50 +39,95 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-def run(plant: Stack, lake: Path, day: date, conf: Path = PROJECT / "conf") -> int:
-    variables = {
-        **plant.environment(), "HEADWATER_LAKE": str(lake), "HEADWATER_CLOCK": extraction(day).isoformat()
-    }  # fmt: skip
-    return run_job("run_pipeline", ["--date", str(day)], variables, conf)
-
-
-def published(lake: Path) -> pa.Table:
-    return DeltaTable(str(lake / "gold" / "sensor_health")).to_pyarrow_table()
-
-
-def test_one_pass_daily_runs_and_repair_equal_the_naive_query(
-    spark: SparkSession, plant: Stack, tmp_path: Path
-) -> None:
-    rng = Random(20240301)
-    days = [LAST - timedelta(days=back) for back in reversed(range(14))]
-    first = drawn(rng, days)
+@pytest.fixture(scope="module")
+def phases(plant: Stack) -> tuple[Records, ...]:
+    """Two weeks; then, after the first extraction, a new day, corrections, and another day's events, late."""
+    rng, late = Random(20240301), extraction(LAST) + timedelta(hours=3)
+    first = drawn(rng, [LAST - timedelta(days=back) for back in reversed(range(14))])
     write(plant, first)
-    daily = tmp_path / "daily"
-    assert run(plant, daily, LAST) == 0
-    five = days[-5:]
-    names = naive([first], five).column_names
-    assert differences(naive([first], five), published(daily).select(names), ["sensor", "feature_date"]) == []
+    late_day = drawn(rng, [LAST - timedelta(days=3)], late + timedelta(minutes=1))
+    return first, drawn(rng, [NEXT]), corrections(rng, first, late), late_day
 
-    late = extraction(LAST) + timedelta(hours=3)
-    phases = [
-        first,
-        drawn(rng, [NEXT]),
-        corrections(rng, first, late),
-        drawn(rng, [days[-4]], late + timedelta(minutes=1)),
-    ]
+
+def variables(plant: Stack, lake: str, day: date) -> dict[str, str]:
+    return {**plant.environment(), "HEADWATER_LAKE": lake, "HEADWATER_CLOCK": extraction(day).isoformat()}
+
+
+def run(plant: Stack, lake: Path, day: date) -> int:
+    return run_job("run_pipeline", ["--date", str(day)], variables(plant, str(lake), day), PROJECT / "conf")
+
+
+def published(lake: str, options: dict[str, str] | None = None) -> pa.Table:
+    return DeltaTable(f"{lake}/gold/sensor_health", storage_options=options).to_pyarrow_table()
+
+
+def test_daily_runs_and_repair_equal_the_naive_query(
+    spark: SparkSession, plant: Stack, phases: tuple[Records, ...], tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    assert run(plant, lake, LAST) == 0
+    names = naive(list(phases[:1]), FIVE).column_names
+    assert differences(naive(list(phases[:1]), FIVE), published(str(lake)).select(names), KEY) == []
     for records in phases[1:]:
         write(plant, records)
-    assert run(plant, daily, NEXT) == 0
-    expected = naive(phases, [*five, NEXT])
-    assert differences(expected, published(daily).select(names), ["sensor", "feature_date"]) == []
-
-    conf = Path(shutil.copytree(PROJECT / "conf", tmp_path / "conf"))
-    text = (conf / "project.yaml").read_text()
-    (conf / "project.yaml").write_text(text.replace("initial_dates: 5", "initial_dates: 6"))
-    assert run(plant, tmp_path / "one-pass", NEXT, conf) == 0
-    at_once = published(tmp_path / "one-pass")
-    # The source no longer holds the versions that the corrections replaced; they won, so nothing is missing.
-    assert differences(expected, at_once.select(names), ["sensor", "feature_date"]) == []
+    assert run(plant, lake, NEXT) == 0
+    expected = naive(list(phases), [*FIVE, NEXT])
+    assert differences(expected, published(str(lake)).select(names), KEY) == []
     for name in ("mean_inside_7d", "severe_faults_5d", "days_to_clear_9d", "last_visit", "minutes_on_site"):
         values = expected[name].to_pylist()
         assert len(set(values)) > len(values) / 6, name
+
+
+def test_one_pass_elsewhere_gives_the_same_cells(
+    plant: Stack, phases: tuple[Records, ...], jars: str, tmp_path: Path
+) -> None:
+    """Two source jobs at once on a lake on S3A; then the rest on a cluster, by no root, in Nepal, in Turkish."""
+    for records in phases[1:]:
+        write(plant, records)
+    store = plant.s3
+    options = {
+        "AWS_ENDPOINT_URL": store.endpoint,
+        "AWS_ACCESS_KEY_ID": store.access_key,
+        "AWS_SECRET_ACCESS_KEY": store.secret_key,
+        "AWS_REGION": store.region,
+        "AWS_ALLOW_HTTP": "true",
+    }
+    boto3.client(
+        "s3", endpoint_url=store.endpoint, aws_access_key_id="x", aws_secret_access_key="x", region_name=store.region
+    ).create_bucket(Bucket="lake")
+    conf = Path(shutil.copytree(PROJECT / "conf", tmp_path / "conf"))
+    text = (conf / "project.yaml").read_text()
+    (conf / "project.yaml").write_text(text.replace("initial_dates: 5", "initial_dates: 6"))
+    environment = {
+        **os.environ,
+        **variables(plant, "s3a://lake/plant", NEXT),
+        **options,
+        "AWS_DEFAULT_REGION": store.region,
+        "HEADWATER_JARS": jars,
+        "PYTHONPATH": str(ROOT / "lib"),
+        "PLANT_MASTER": "local[2]",
+    }
+
+    def start(job: str, *arguments: str, wrapped: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
+        command = [*wrapped, sys.executable, f"jobs/{job}.py", "--conf", str(conf), "--env", "s3"]
+        return subprocess.Popen(
+            [*command, "--date", str(NEXT), *arguments],
+            cwd=ROOT, env={**environment, **more}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    both = [start("extract_bronze", "--source", source) for source in ("readings", "faults")]
+    for process in both:
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+    user = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
+    nobody = user if os.geteuid() == 0 and subprocess.run([*user, "true"], check=False).returncode == 0 else ()
+    turkish = f"-Duser.language=tr -Duser.country=TR -Dfile.encoding=UTF-8 -Duser.home={tmp_path}"
+    rest = start(
+        "run_pipeline", wrapped=nobody, PLANT_MASTER="local-cluster[2,1,1024]", JDK_JAVA_OPTIONS=turkish, **ELSEWHERE
+    )
+    output, _ = rest.communicate()
+    assert rest.returncode == 0, output
+    expected = naive(list(phases), [*FIVE, NEXT])
+    # The source no longer holds the versions that the corrections replaced; they won, so nothing is missing.
+    found = published("s3a://lake/plant", options).select(expected.column_names)
+    assert differences(expected, found, KEY) == []
