@@ -272,6 +272,7 @@ def test_what_is_kept_out_stands_under_the_verdict() -> None:
     wanted = [
         "orders: a batch of 1,234 records is held",
         "headwater quarantine release --source orders --batch churn/orders/bronze#7",
+        "headwater quarantine discard --source orders --batch churn/orders/bronze#7",
         "tickets: values are carried forward",
         "3 of 6,000 feature rows are withheld",
         "Quality score",
@@ -280,14 +281,15 @@ def test_what_is_kept_out_stands_under_the_verdict() -> None:
     assert places == sorted(places)
     assert places[0] == headline + 2
     assert "Gate volume: 1,234 records, at most 1,000 expected." in text
-    assert any("published last on feature date 2025-03-31" in part for part in text)
+    assert any(part.startswith("On feature date 2025-03-31 its features keep") for part in text)
     assert any(part.startswith("0.05% of the rows lie outside the range of spend") for part in text)
 
 
 def test_json_tells_what_is_kept_out_and_how_it_is_distributed() -> None:
     found = json.loads(json.dumps(report_json(_full(KEY)), allow_nan=False))
-    assert found["held"][0]["command"].endswith("--source orders --batch churn/orders/bronze#7")
+    assert found["held"][0]["release"].endswith("release --source orders --batch churn/orders/bronze#7")
     assert (found["stale_sources"], found["carried"]) == (["tickets"], {"tickets": ["2025-03-31"]})
+    assert (found["metrics"]["records_held"], found["metrics"]["rows_withheld"]) == (1234, 3)
     assert found["withheld"] == {"rows": 3, "of": 6000, "columns": ["spend"]}
     assert found["examples"]["orders"]["negative:amount"] == [
         {"id": "0123456789abcdef", "seen": "2025-03-30", "fields": {"id": "x99", "amount": "-9.99"}}

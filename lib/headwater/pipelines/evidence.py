@@ -56,10 +56,10 @@ def examples_of(runtime: Runtime, name: str, batches: Collection[str]) -> dict[s
     }
 
 
-def trend_to(runtime: Runtime, verdict: Commit) -> tuple[AuditPoint, ...]:
+def trend_to(runtime: Runtime, verdict: Commit, at_most: int = _TREND) -> tuple[AuditPoint, ...]:
     """The last audits of the view up to one of them, oldest first."""
     stream = runtime.stream("audit", runtime.project.view.name)
-    commits = runtime.ledger.stream(stream, since=verdict.n - _TREND + 1).commits
+    commits = runtime.ledger.stream(stream, since=verdict.n - at_most + 1).commits
     return tuple(_point(commit) for commit in commits if commit.n <= verdict.n)
 
 

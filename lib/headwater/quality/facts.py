@@ -69,9 +69,14 @@ class HeldBatch:
     found: str
 
     @property
-    def command(self) -> str:
-        """What lets it in."""
+    def release(self) -> str:
+        """The command that lets it in."""
         return f"headwater quarantine release --source {self.source} --batch {self.batch}"
+
+    @property
+    def discard(self) -> str:
+        """The command that keeps it out for good."""
+        return f"headwater quarantine discard --source {self.source} --batch {self.batch}"
 
 
 @dataclass(frozen=True, slots=True)

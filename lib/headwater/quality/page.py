@@ -51,6 +51,7 @@ code{font:.8125rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;over
 padding:.8rem 1rem;margin:.75rem 0}
 .note strong{display:block;font-weight:600}
 .note code{display:block;background:var(--paper);border-radius:6px;padding:.4rem .6rem;margin-top:.4rem}
+main>dl{margin-top:1.25rem}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:.75rem}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.8rem .9rem;min-width:0}
 .card h3{margin:0;font-size:.9375rem;font-weight:600;overflow-wrap:anywhere}
@@ -184,10 +185,10 @@ def banner(tone: str, headline: str, lines: Sequence[str]) -> str:
     return f'<div class="verdict {escape(tone)}"><strong>{escape(headline)}</strong>{listing}</div>'
 
 
-def note(headline: str, lines: Iterable[str], command: str = "") -> str:
-    """Something that wants attention: what it is, what it means, and the command that deals with it."""
+def note(headline: str, lines: Iterable[str], commands: Iterable[str] = ()) -> str:
+    """Something that wants attention: what it is, what it means, and the commands that deal with it."""
     told = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    shown = f"<code>{escape(command)}</code>" if command else ""
+    shown = "".join(f"<code>{escape(command)}</code>" for command in commands)
     return f'<div class="note"><strong>{escape(headline)}</strong>{told}{shown}</div>'
 
 

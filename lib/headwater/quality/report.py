@@ -39,7 +39,7 @@ def report_json(report: QualityReport) -> dict[str, JsonValue]:
             name: {"passed": passed, "failed": failed}
             for name, (passed, failed) in report.verdict.by_dimension().items()
         },
-        "held": [_plain({**asdict(hold), "command": hold.command}) for hold in report.held],
+        "held": [_plain({**asdict(hold), "release": hold.release, "discard": hold.discard}) for hold in report.held],
         "stale_sources": list(report.stale_sources),
         "carried": _plain(report.carried),
         "withheld": _plain(asdict(report.withheld)) if report.withheld else None,
@@ -111,6 +111,8 @@ def _metrics(report: QualityReport) -> dict[str, JsonValue]:
         "dates": len(report.dates),
         "records_received": received,
         "records_quarantined": quarantined,
+        "records_held": sum(hold.records for hold in report.held),
+        "rows_withheld": report.withheld.rows if report.withheld else 0,
         "duration_seconds": report.seconds,
         "files": sum(layout.files for layout in report.layout),
         "bytes": sum(layout.bytes for layout in report.layout),

@@ -58,9 +58,9 @@ def kept_out(report: QualityReport) -> list[str]:
             f"{hold.source}: a batch of {hold.records:,} records is held",
             (
                 f"Gate {hold.gate}: {hold.found}.",
-                "Nothing of it is in silver, and it waits for a decision. This lets it in; `discard` keeps it out:",
+                "Nothing of it is in silver, and it waits for a decision: let it in, or keep it out for good.",
             ),
-            hold.command,
+            (hold.release, hold.discard),
         )
         for hold in report.held
     ]
@@ -68,7 +68,7 @@ def kept_out(report: QualityReport) -> list[str]:
         note(
             f"{source}: values are carried forward",
             (
-                f"Its features keep the values published last on {span_of(dates)}: its newest event is too old, or a "
+                f"On {span_of(dates)} its features keep the values published last: its newest event is too old, or a "
                 "batch of it is held. The rows name it in stale_sources, and are computed again once it has caught up.",
             ),
         )
