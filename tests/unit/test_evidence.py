@@ -1,5 +1,6 @@
 """What the report reads from ledger and tables, on real Delta tables and without a session."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from deltalake import write_deltalake
 from headwater.boundary import open_runtime
 from headwater.config.base import JsonValue
 from headwater.config.project import load_project
+from headwater.pipelines import audit as audits
 from headwater.pipelines.evidence import (
     carried_dates_by_source,
     distributions_of,
@@ -20,6 +22,7 @@ from headwater.pipelines.evidence import (
     withheld_reasons,
     withheld_rows,
 )
+from headwater.pipelines.report import write_report
 from headwater.pipelines.steps import AuditStage, BronzeBatch, ConformBatch, Runtime, StageDates, to_payload
 from headwater.quality.facts import DateSpread, HeldBatch, NumberSpread, ValueSpread, WithheldRows
 from headwater.state.streams import Commit
@@ -65,14 +68,16 @@ def audit(runtime: Runtime, day: int, **facts: JsonValue) -> Commit:
     return commit(runtime, "audit", VIEW, step, found)
 
 
-def staged(runtime: Runtime, carried: Mapping[str, tuple[date, ...]] | None = None) -> Commit:
+def staged(
+    runtime: Runtime, carried: Mapping[str, tuple[date, ...]] | None = None, silver: Mapping[str, int] | None = None
+) -> Commit:
     step = StageDates(
         view=VIEW,
         pipeline_version="1",
         run_date=DAY,
         dates=(date(2025, 3, 30), DAY),
         versions={},
-        silver_batches={},
+        silver_batches=dict(silver or {}),
         carried=dict(carried or {}),
     )
     return commit(runtime, "stage", VIEW, step, {"staged_version": 0})
@@ -245,3 +250,47 @@ def test_a_date_without_rows(tmp_path: Path) -> None:
     write_deltalake(str(tmp_path / "t"), pa.table({"d": [DAY], "n": [1]}))
     rows, complete = rows_of_date(str(tmp_path / "t"), 0, ("d", date(2030, 1, 1)), ["n"], at_most=5)
     assert (rows.num_rows, rows.column_names, complete) == (0, ["n"], True)
+
+
+def test_the_written_report_has_all_of_it(runtime: Runtime, tmp_path: Path) -> None:
+    project = runtime.project
+    stage_table(runtime, rows=11)
+    step = ConformBatch(
+        table="transactions",
+        run_date=DAY,
+        batches=(BronzeBatch(id="b#1", records=7), BronzeBatch(id="b#2", records=9)),
+        contract="",
+        layout="",
+        versions={},
+    )
+    terms = {"extracted": 16, "replayed": 0, "inserted": 6, "updated": 0, "unchanged": 0, "superseded": 0}
+    findings = {"b#2": {"gate": "volume", "found": "too many", "holds": True}}
+    facts = {**terms, "batch_duplicates": 0, "quarantined": 10, "reasons": {"currency": 1, "held": 9}}
+    commit(runtime, "silver", "transactions", step, {**facts, "findings": findings})
+    records = [record("new", "currency", batch="b#0", at=LATER), record("own", "currency", batch="b#1")]
+    quarantine(project.path("quarantine", "transactions"), [*records, record("older", "currency", batch="b#0")])
+    stage = staged(runtime, {"support_tickets": (DAY,)}, {"transactions": 1})
+    gold = [record("g", "range:total_spend_30d", batch=stage.batch_id)]
+    quarantine(project.path("quarantine", f"gold_{VIEW}"), gold)
+    audit(runtime, 30, suite="another")
+    suite = audits._suite_digest(runtime)
+    audit(runtime, 31, suite=suite, withheld=1, ranges={"total_spend_30d": "total_spend_30d >= 0"})
+    write_report(runtime)
+    found = json.loads((tmp_path / "ops/reports/run-1.json").read_text())
+    assert [(hold["batch"], hold["records"], hold["found"]) for hold in found["held"]] == [("b#2", 9, "too many")]
+    assert (found["stale_sources"], found["withheld"]["rows"], found["withheld"]["of"]) == (["support_tickets"], 1, 310)
+    assert [point["run_date"] for point in found["trend"]] == ["2025-03-30", "2025-03-31"]
+    assert found["quarantine"] == {"transactions": {"currency": 1, "held": 9}, VIEW: {"range:total_spend_30d": 1}}
+    assert [each["id"] for each in found["examples"]["transactions"]["currency"]] == ["own", "new"]
+    assert [each["id"] for each in found["examples"][VIEW]["range:total_spend_30d"]] == ["g"]
+    assert found["distributions"]["date"] == "2025-03-31"
+    assert found["rows"][0]["adds_up"] is True
+    page = (tmp_path / "ops/reports/run-1.html").read_text()
+    assert "headwater quarantine release --source transactions --batch b#2" in page
+
+
+def test_nothing_audited_writes_no_report(runtime: Runtime, tmp_path: Path) -> None:
+    write_report(runtime)
+    staged(runtime)
+    write_report(runtime)
+    assert not (tmp_path / "ops/reports").exists()

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from headwater.quality.charts import Drawing, Path
 from headwater.quality.facts import (
     AuditPoint,
     DateSpread,
@@ -24,8 +25,24 @@ from headwater.quality.facts import (
     ValueSpread,
     WithheldRows,
 )
+from headwater.quality.page import (
+    Card,
+    Column,
+    Folded,
+    Mark,
+    banner,
+    cards,
+    contents,
+    heading,
+    note,
+    page,
+    paragraph,
+    section,
+    table,
+)
 from headwater.quality.report import report_html, report_json
 from headwater.quality.verdict import CheckResult, Verdict
+from headwater.quality.wording import brief, cut_score, share
 
 _DAY = date(2025, 3, 31)
 BALANCED = RowEquation("orders", 100, 5, 60, 10, 20, 5, 4, 6)
@@ -221,10 +238,27 @@ def test_nothing_from_the_rows_becomes_markup() -> None:
         ),
         sample=({evil: evil},),
     )
-    page = _read(report_html(report))
-    assert "script" not in {tag for tag, _ in page.tags}
-    assert "".join(page.text).count(evil) >= 24
-    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    found = _read(report_html(report))
+    assert "script" not in {tag for tag, _ in found.tags}
+    assert "".join(found.text).count(evil) >= 24
+    assert not any(name.startswith("on") for _, attributes in found.tags for name in attributes)
+
+
+def test_no_part_of_the_page_lets_markup_through() -> None:
+    evil = "<script>"
+    drawing = Drawing(evil, evil, evil, (Path(evil, evil),))
+    card = Card(evil, evil, drawing, (evil, evil), ((evil, evil),), shares=((evil, drawing, evil),))
+    columns = [Column(evil)] * 4
+    parts = [
+        contents([(evil, evil)]),
+        note(evil, [evil], [evil]),
+        cards([card]),
+        section(evil, [heading(evil, evil), paragraph(evil), banner(evil, evil, [evil])]),
+        table(columns, [[evil, Mark(evil, evil), Folded(evil, (evil,)), drawing]]),
+    ]
+    whole = page(evil, parts)
+    assert evil not in whole
+    assert whole.count("&lt;script&gt;") >= 40
 
 
 def test_page_needs_nothing_else_and_stays_small() -> None:
@@ -244,10 +278,10 @@ def test_page_needs_nothing_else_and_stays_small() -> None:
     html = report_html(report)
     assert html.count('<svg class="chart"') == 63
     assert len(html.encode()) <= 1_000_000
-    page = _read(html)
-    assert not {tag for tag, _ in page.tags} & {"link", "script", "img", "iframe", "object", "use"}
-    assert not {"src", "srcset", "action"} & {name for _, attributes in page.tags for name in attributes}
-    assert all(str(attributes["href"]).startswith("#") for _, attributes in page.tags if "href" in attributes)
+    found = _read(html)
+    assert not {tag for tag, _ in found.tags} & {"link", "script", "img", "iframe", "object", "use"}
+    assert not {"src", "srcset", "action"} & {name for _, attributes in found.tags for name in attributes}
+    assert all(str(attributes["href"]).startswith("#") for _, attributes in found.tags if "href" in attributes)
     assert not re.search(r"https?:|url\(|@import", html)
     assert "color-scheme:light dark" in html
     assert "prefers-color-scheme:dark" in html
@@ -350,8 +384,8 @@ def test_first_audit_has_no_history() -> None:
 
 
 def test_contents_lead_to_every_section_in_order() -> None:
-    page = _read(report_html(_full(KEY)))
-    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    found = _read(report_html(_full(KEY)))
+    links = [attributes["href"] for tag, attributes in found.tags if tag == "a"]
     assert links == [
         "#rows",
         "#checks",
@@ -362,10 +396,39 @@ def test_contents_lead_to_every_section_in_order() -> None:
         "#steps",
         "#sample",
     ]
-    assert [f"#{attributes['id']}" for tag, attributes in page.tags if tag == "section"] == links
+    assert [f"#{attributes['id']}" for tag, attributes in found.tags if tag == "section"] == links
 
 
 def test_steps_show_when_they_ran() -> None:
     text = _read(report_html(_report(KEY))).text
     assert "from 1.2 s to 2 min 0 s" in text
     assert "2 min 0 s in all" in text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "words"),
+    [
+        (0, 9, "0%"),
+        (0, 0, "0%"),
+        (1, 8, "12.5%"),
+        (1, 3, "33.33%"),
+        (1, 10_000, "0.01%"),
+        (1, 10_001, "< 0.01%"),
+        (99_999, 100_000, "> 99.99%"),
+        (7, 7, "100%"),
+    ],
+)
+def test_shares_never_round_away(part: int, whole: int, words: str) -> None:
+    assert share(part, whole) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0, "0"), (0.5, "0.5"), (1 / 3, "0.3333"), (999.96, "1,000"), (1234567.8, "1,234,568"), (3.2e15, "3.2e+15")],
+)
+def test_brief_numbers(value: float, words: str) -> None:
+    assert brief(value) == words
+
+
+def test_scores_are_cut() -> None:
+    assert (cut_score(0.99999), cut_score(1.0), cut_score(0.5)) == ("0.9999", "1.0000", "0.5000")

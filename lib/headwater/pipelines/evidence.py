@@ -15,7 +15,7 @@ from headwater.tables.sample import rows_of_date
 
 _TREND = 30
 _EXAMPLES = 2
-# Together they bound what is in memory at once: 2 million rows of 8 columns are about 130 MB.
+# Together they bound memory: 2 million rows of 8 columns take 130 MB, and three times that while they are read.
 _ROWS = 2_000_000
 _COLUMNS_AT_ONCE = 8
 

@@ -111,7 +111,7 @@ def brief(value: float) -> str:
     """A number for a narrow place: whole above a thousand, else at most three digits behind the first that counts."""
     if abs(value) >= _LARGE:
         return f"{value:.3g}"
-    return f"{value:,.0f}" if abs(value) >= _KILO else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= _KILO else f"{value:,.4g}"
 
 
 def share(part: float, whole: float) -> str:
