@@ -9,9 +9,40 @@ from html.parser import HTMLParser
 
 import pytest
 
-from headwater.quality.facts import QualityReport, RowEquation, StepTiming, TableLayout
+from headwater.quality.charts import Drawing, Path
+from headwater.quality.facts import (
+    AuditPoint,
+    DateSpread,
+    Distributions,
+    Example,
+    HeldBatch,
+    Numbers,
+    NumberSpread,
+    QualityReport,
+    RowEquation,
+    StepTiming,
+    TableLayout,
+    ValueSpread,
+    WithheldRows,
+)
+from headwater.quality.page import (
+    Card,
+    Column,
+    Folded,
+    Mark,
+    banner,
+    cards,
+    contents,
+    heading,
+    note,
+    page,
+    paragraph,
+    section,
+    table,
+)
 from headwater.quality.report import report_html, report_json
 from headwater.quality.verdict import CheckResult, Verdict
+from headwater.quality.wording import brief, cut_score, share
 
 _DAY = date(2025, 3, 31)
 BALANCED = RowEquation("orders", 100, 5, 60, 10, 20, 5, 4, 6)
@@ -32,6 +63,39 @@ def _report(*results: CheckResult, rows: tuple[RowEquation, ...] = (BALANCED,)) 
         steps=(StepTiming("extract orders", "done", 0, 5), StepTiming("stage", "done", 1.25, 118.75)),
         layout=(TableLayout("gold/churn", 3, 1_234_567),),
         sample=({"id": "U1", "spend": Decimal("1.50"), "day": _DAY, "stale": [], "rate": float("nan"), "gone": None},),
+    )
+
+
+HELD = HeldBatch("orders", "churn/orders/bronze#7", 1234, "volume", "1,234 records, at most 1,000 expected")
+SPEND = NumberSpread("spend", 200, 20, Numbers(0.0, 0.5, 12.25, 90.0, 5000.0, 18.0, (150, 25, 0, 5), 0.0, 100.0))
+SEGMENT = ValueSpread("segment", 200, 10, (("basic", 100), ("pro", 50)), other=40)
+LOGIN = DateSpread("last_login", 200, 50, date(2024, 1, 5), date(2025, 3, 30))
+SPREADS = Distributions(_DAY, complete=True, spreads=(SPEND, SEGMENT, LOGIN, NumberSpread("void", 200, 200, None)))
+RECORD = Example("0123456789abcdef", date(2025, 3, 30), {"id": "x99", "amount": "-9.99"})
+
+
+def _point(day: int, score: float, quarantined: int = 5, *, passed: bool = True) -> AuditPoint:
+    return AuditPoint(date(2025, 3, day), passed, score, 1000 + day, received=100, quarantined=quarantined)
+
+
+def _full(*results: CheckResult) -> QualityReport:
+    """A report with something in every section."""
+    return replace(
+        _report(*results),
+        held=(HELD,),
+        carried={"tickets": (_DAY,)},
+        withheld=WithheldRows(3, of=6000, columns=("spend",)),
+        quarantine={"orders": {"negative:amount": 4, "missing:at": 2, "unparsable": 1, "unknown_user": 1, "held": 9}},
+        examples={
+            "orders": {
+                "negative:amount": (RECORD,),
+                "missing:at": (RECORD,),
+                "unparsable": (replace(RECORD, fields=None),),
+                "unknown_user": (RECORD,),
+            }
+        },
+        trend=(_point(28, 0.99), _point(29, 0.8, passed=False), _point(31, 0.99996, quarantined=12)),
+        distributions=SPREADS,
     )
 
 
@@ -158,22 +222,68 @@ def test_nothing_from_the_rows_becomes_markup() -> None:
         quarantine={evil: {evil: 1}},
         steps=(StepTiming(evil, evil, 0, 1.0),),
         layout=(TableLayout(evil, 1, 1),),
-        stale_sources=(evil,),
+        held=(HeldBatch(evil, evil, 1, evil, evil),),
+        carried={evil: (_DAY,)},
+        withheld=WithheldRows(1, of=9, columns=(evil,)),
+        examples={evil: {evil: (Example(evil, _DAY, {evil: evil}),)}},
+        trend=(_point(30, 1.0), _point(31, 1.0)),
+        distributions=Distributions(
+            _DAY,
+            complete=True,
+            spreads=(
+                ValueSpread(evil, 9, 0, ((evil, 9),), other=0),
+                replace(SPEND, feature=evil),
+                DateSpread(evil, 1, 1, None, None),
+            ),
+        ),
         sample=({evil: evil},),
     )
-    page = _read(report_html(report))
-    assert "script" not in {tag for tag, _ in page.tags}
-    assert "".join(page.text).count(evil) >= 12
-    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    found = _read(report_html(report))
+    assert "script" not in {tag for tag, _ in found.tags}
+    assert "".join(found.text).count(evil) >= 24
+    assert not any(name.startswith("on") for _, attributes in found.tags for name in attributes)
+
+
+def test_no_part_of_the_page_lets_markup_through() -> None:
+    evil = "<script>"
+    drawing = Drawing(evil, evil, evil, (Path(evil, evil),))
+    card = Card(evil, evil, drawing, (evil, evil), ((evil, evil),), shares=((evil, drawing, evil),))
+    columns = [Column(evil)] * 4
+    parts = [
+        contents([(evil, evil)]),
+        note(evil, [evil], [evil]),
+        cards([card]),
+        section(evil, [heading(evil, evil), paragraph(evil), banner(evil, evil, [evil])]),
+        table(columns, [[evil, Mark(evil, evil), Folded(evil, (evil,)), drawing]]),
+    ]
+    whole = page(evil, parts)
+    assert evil not in whole
+    assert whole.count("&lt;script&gt;") >= 40
 
 
 def test_page_needs_nothing_else_and_stays_small() -> None:
     many = tuple(replace(RANGE, name=f"c{index}", expected=f"x{index} is at least 0") for index in range(100))
-    html = report_html(_report(*many))
-    assert len(html.encode()) < 200_000
-    tags = {tag for tag, _ in _read(html).tags}
-    assert not tags & {"link", "script", "img", "iframe"}
+    wide = replace(SPEND.numbers, bars=tuple(range(1_000_000, 1_000_020)))
+    wordy = Example("f" * 64, _DAY, {f"column_{index}": "9" * 40 for index in range(20)})
+    reasons = {f"range:column_{index}": 1000 for index in range(25)}
+    report = replace(
+        _full(*many),
+        quarantine={f"source_{index}": reasons for index in range(6)},
+        examples={f"source_{index}": dict.fromkeys(reasons, (wordy, wordy)) for index in range(6)},
+        trend=tuple(_point(1 + index, 0.9 + index / 1000) for index in range(30)),
+        distributions=replace(
+            SPREADS, spreads=tuple(replace(SPEND, feature=f"feature_{index}", numbers=wide) for index in range(60))
+        ),
+    )
+    html = report_html(report)
+    assert html.count('<svg class="chart"') == 63
+    assert len(html.encode()) <= 1_000_000
+    found = _read(html)
+    assert not {tag for tag, _ in found.tags} & {"link", "script", "img", "iframe", "object", "use"}
+    assert not {"src", "srcset", "action"} & {name for _, attributes in found.tags for name in attributes}
+    assert all(str(attributes["href"]).startswith("#") for _, attributes in found.tags if "href" in attributes)
     assert not re.search(r"https?:|url\(|@import", html)
+    assert "color-scheme:light dark" in html
     assert "prefers-color-scheme:dark" in html
 
 
@@ -189,7 +299,136 @@ def test_report_of_nothing_but_checks() -> None:
     assert "Run r of 2025-03-31: no feature date" in text
 
 
-def test_stale_sources_are_named() -> None:
-    html = report_html(replace(_report(KEY), stale_sources=("tickets",)))
-    assert "Passed, with something to look at." in html
-    assert "Carried forward from the last published values: tickets." in html
+def test_what_is_kept_out_stands_under_the_verdict() -> None:
+    text = [part for part in _read(report_html(_full(KEY))).text if part]
+    headline = text.index("Passed, with something to look at.")
+    assert text[headline + 1] == "Not everything is in: 1 held batch; tickets carried forward; 3 rows withheld."
+    wanted = [
+        "orders: a batch of 1,234 records is held",
+        "headwater quarantine release --source orders --batch churn/orders/bronze#7",
+        "headwater quarantine discard --source orders --batch churn/orders/bronze#7",
+        "tickets: values are carried forward",
+        "3 of 6,000 feature rows are withheld",
+        "Quality score",
+    ]
+    places = [text.index(part) for part in wanted]
+    assert places == sorted(places)
+    assert places[0] == headline + 2
+    assert "Gate volume: 1,234 records, at most 1,000 expected." in text
+    assert any(part.startswith("On feature date 2025-03-31 its features keep") for part in text)
+    assert any(part.startswith("0.05% of the rows lie outside the range of spend") for part in text)
+
+
+def test_json_tells_what_is_kept_out_and_how_it_is_distributed() -> None:
+    found = json.loads(json.dumps(report_json(_full(KEY)), allow_nan=False))
+    assert found["held"][0]["release"].endswith("release --source orders --batch churn/orders/bronze#7")
+    assert (found["stale_sources"], found["carried"]) == (["tickets"], {"tickets": ["2025-03-31"]})
+    assert (found["metrics"]["records_held"], found["metrics"]["rows_withheld"]) == (1234, 3)
+    assert found["withheld"] == {"rows": 3, "of": 6000, "columns": ["spend"]}
+    assert found["examples"]["orders"]["negative:amount"] == [
+        {"id": "0123456789abcdef", "seen": "2025-03-30", "fields": {"id": "x99", "amount": "-9.99"}}
+    ]
+    assert [(point["run_date"], point["quarantined_share"]) for point in found["trend"]] == [
+        ("2025-03-28", 0.05),
+        ("2025-03-29", 0.05),
+        ("2025-03-31", 0.12),
+    ]
+    spend, segment, login, void = found["distributions"]["features"]
+    assert (spend["kind"], spend["nulls"], spend["numbers"]["p95"]) == ("numbers", 20, 90.0)
+    assert (segment["kind"], segment["values"][1], segment["other"]) == ("values", ["pro", 50], 40)
+    assert (login["kind"], login["earliest"]) == ("dates", "2024-01-05")
+    assert void["numbers"] is None
+    assert report_json(_report(KEY))["distributions"] is None
+
+
+def test_examples_show_what_the_reason_names() -> None:
+    text = _read(report_html(_full(KEY))).text
+    for wanted in (
+        "amount=-9.99",
+        "no at",
+        "does not parse",
+        "id=x99, amount=-9.99, …",
+        "nothing of a held batch is written",
+        "0123456789ab of 2025-03-30: id=x99, amount=-9.99",
+        "0123456789ab of 2025-03-30: nothing that can be shown",
+    ):
+        assert wanted in text
+
+
+def test_distributions_in_words() -> None:
+    text = _read(report_html(_full(KEY))).text
+    for wanted in ("12.25", "5,000", "10%", "100 and above", "basic", "50%", "25%", "20%", "2024-01-05", "no values"):
+        assert wanted in text
+    assert any("4 bars from 0 to 100: 150, 25, 0, 5" in part for part in text)
+    assert any("As staged, from 200 rows." in part for part in text)
+    partial = replace(_full(KEY), distributions=replace(SPREADS, complete=False))
+    assert any(
+        "the first 200 rows in the order of its files, of more" in part for part in _read(report_html(partial)).text
+    )
+
+
+def test_trends_have_words_beside_the_lines() -> None:
+    html = report_html(_full(KEY))
+    text = _read(html).text
+    for wanted in ("the last 3 audits", "2025-03-28", "0.9999", "0.8000", "0.9900", "12%", "5%", "1,028", "1,031"):
+        assert wanted in text
+    assert "2025-03-28 0.9900; 2025-03-29 0.8000; 2025-03-31 0.9999" in text
+    assert html.count('class="bad" d=') == 3
+    assert "Quality score over 3 audits" in text
+
+
+def test_first_audit_has_no_history() -> None:
+    html = report_html(replace(_full(KEY), trend=(_point(31, 1.0),)))
+    assert "there is no history yet" in html
+    assert "Quality score over" not in html
+
+
+def test_contents_lead_to_every_section_in_order() -> None:
+    found = _read(report_html(_full(KEY)))
+    links = [attributes["href"] for tag, attributes in found.tags if tag == "a"]
+    assert links == [
+        "#rows",
+        "#checks",
+        "#distributions",
+        "#quarantine",
+        "#trends",
+        "#storage",
+        "#steps",
+        "#sample",
+    ]
+    assert [f"#{attributes['id']}" for tag, attributes in found.tags if tag == "section"] == links
+
+
+def test_steps_show_when_they_ran() -> None:
+    text = _read(report_html(_report(KEY))).text
+    assert "from 1.2 s to 2 min 0 s" in text
+    assert "2 min 0 s in all" in text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "words"),
+    [
+        (0, 9, "0%"),
+        (0, 0, "0%"),
+        (1, 8, "12.5%"),
+        (1, 3, "33.33%"),
+        (1, 10_000, "0.01%"),
+        (1, 10_001, "< 0.01%"),
+        (99_999, 100_000, "> 99.99%"),
+        (7, 7, "100%"),
+    ],
+)
+def test_shares_never_round_away(part: int, whole: int, words: str) -> None:
+    assert share(part, whole) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0, "0"), (0.5, "0.5"), (1 / 3, "0.3333"), (999.96, "1,000"), (1234567.8, "1,234,568"), (3.2e15, "3.2e+15")],
+)
+def test_brief_numbers(value: float, words: str) -> None:
+    assert brief(value) == words
+
+
+def test_scores_are_cut() -> None:
+    assert (cut_score(0.99999), cut_score(1.0), cut_score(0.5)) == ("0.9999", "1.0000", "0.5000")

@@ -11,7 +11,16 @@ from deltalake import DeltaTable
 from headwater.config.quality import Dimension
 from headwater.pipelines.audit import check_rows, verdict_of
 from headwater.pipelines.equation import TERMS
-from headwater.pipelines.steps import PublishStage, Runtime, StageDates
+from headwater.pipelines.evidence import (
+    carried_dates_by_source,
+    distributions_of,
+    examples_of,
+    held_batches,
+    trend_to,
+    withheld_reasons,
+    withheld_rows,
+)
+from headwater.pipelines.steps import ConformBatch, PublishStage, Runtime, StageDates
 from headwater.quality.facts import QualityReport, RowEquation, StepTiming, TableLayout
 from headwater.quality.report import report_html, report_json
 from headwater.quality.verdict import CheckResult, Engine, Verdict
@@ -43,6 +52,10 @@ def _assemble(runtime: Runtime, staged: Commit, verdict: Commit) -> QualityRepor
         found = commit.facts["reasons"]
         counts = {str(name): int(str(count)) for name, count in found.items()} if isinstance(found, dict) else {}
         reasons.setdefault(source, Counter()).update(counts)
+    withheld = withheld_rows(verdict)
+    if withheld:
+        reasons[project.view.name] = Counter(withheld_reasons(runtime, staged))
+    quarantine = {name: dict(counts) for name, counts in reasons.items() if counts}
     return QualityReport(
         pipeline=project.pipeline,
         run_id=runtime.run_id,
@@ -50,10 +63,22 @@ def _assemble(runtime: Runtime, staged: Commit, verdict: Commit) -> QualityRepor
         dates=step.dates,
         verdict=Verdict(tuple(_check(row) for row in checks)),
         rows=tuple(_equation(source, commit) for source, commit in batches),
-        quarantine={source: dict(counts) for source, counts in reasons.items() if counts},
+        quarantine=quarantine,
+        examples={name: examples_of(runtime, name, _bronze_batches(staged, batches)) for name in quarantine},
         steps=_timings(runtime.run_log.steps(runtime.run_id)),
         layout=tuple(_layout(project.path("gold", name), name) for name in _published_tables(runtime)),
+        held=held_batches(runtime),
+        carried=carried_dates_by_source(runtime, step),
+        withheld=withheld,
+        trend=trend_to(runtime, verdict),
+        distributions=distributions_of(runtime, staged),
     )
+
+
+def _bronze_batches(staged: Commit, batches: Sequence[tuple[str, Commit]]) -> frozenset[str]:
+    """Batches whose records the report counts, as quarantine names them; a withheld row's is its stage batch."""
+    steps = [ConformBatch.model_validate(commit.payload) for _, commit in batches]
+    return frozenset([staged.batch_id, *(batch.id for step in steps for batch in (*step.batches, *step.released))])
 
 
 def _published_tables(runtime: Runtime) -> tuple[str, ...]:

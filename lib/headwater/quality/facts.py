@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TypeAlias
 
 from headwater.quality.verdict import CheckResult, Verdict
 
@@ -58,13 +59,160 @@ class TableLayout:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBatch:
+    """A bronze batch that a gate keeps out of silver until somebody decides about it."""
+
+    source: str
+    batch: str
+    records: int
+    gate: str
+    found: str
+
+    @property
+    def release(self) -> str:
+        """The command that lets it in."""
+        return f"headwater quarantine release --source {self.source} --batch {self.batch}"
+
+    @property
+    def discard(self) -> str:
+        """The command that keeps it out for good."""
+        return f"headwater quarantine discard --source {self.source} --batch {self.batch}"
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldRows:
+    """Feature rows that are not published because a value of theirs lies outside its range.
+
+    Attributes:
+        rows: how many.
+        of: how many were audited.
+        columns: whose ranges they break.
+    """
+
+    rows: int
+    of: int
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A quarantined record as its masked preview shows it; `id` finds it in the quarantine table.
+
+    Attributes:
+        fields: masked text by column, without the columns that the record lacks; None for one that does not parse.
+    """
+
+    id: str
+    seen: date
+    fields: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPoint:
+    """One audit of the view among others.
+
+    Attributes:
+        score: its data_quality_score, in 0..1.
+        rows: feature rows that it judged.
+        received: records that came in the silver batches behind those rows.
+        quarantined: how many of them were rejected.
+    """
+
+    run_date: date
+    passed: bool
+    score: float
+    rows: int
+    received: int
+    quarantined: int
+
+    @property
+    def quarantined_share(self) -> float | None:
+        """Share of the records that were rejected; None when no record came."""
+        return self.quarantined / self.received if self.received else None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """How finite numbers spread.
+
+    Attributes:
+        bars: values per bar of a histogram; the bars are equally wide between `low` and `high`.
+        low: where the first bar begins, the minimum.
+        high: where the last bar ends; it also counts everything above when the maximum lies far out.
+    """
+
+    min: float
+    p05: float
+    p50: float
+    p95: float
+    max: float
+    mean: float
+    bars: tuple[int, ...]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class NumberSpread:
+    """A numeric feature; a value that is no finite number counts among the nulls. None: there is none at all."""
+
+    feature: str
+    rows: int
+    nulls: int
+    numbers: Numbers | None
+
+
+@dataclass(frozen=True, slots=True)
+class DateSpread:
+    """A feature that is a date or a time; None where every value is null."""
+
+    feature: str
+    rows: int
+    nulls: int
+    earliest: date | None
+    latest: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSpread:
+    """An attribute by its most frequent values; `other` counts the rows of all further ones, which stay unnamed."""
+
+    feature: str
+    rows: int
+    nulls: int
+    values: tuple[tuple[str, int], ...]
+    other: int
+
+
+Spread: TypeAlias = NumberSpread | DateSpread | ValueSpread
+
+
+@dataclass(frozen=True, slots=True)
+class Distributions:
+    """The features of one date.
+
+    Attributes:
+        date: the newest one that was staged.
+        complete: whether every row of it was looked at; else as many as the spreads say, in the order of the files.
+    """
+
+    date: date
+    complete: bool
+    spreads: tuple[Spread, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class QualityReport:
     """Everything that a report tells about one run.
 
     Attributes:
         dates: feature dates that the run covers.
-        quarantine: per source, records by reason; a record with two reasons counts under both.
-        stale_sources: sources whose features were carried forward.
+        quarantine: per source, or per view for rows withheld, records by reason; a record with two
+            reasons counts under both.
+        examples: per source or view, a few masked records by reason.
+        held: batches that wait for a decision.
+        carried: per source, dates whose features keep the values published last.
+        trend: audits of the view up to this one, oldest first.
         sample: a few feature rows, column by column.
     """
 
@@ -77,7 +225,12 @@ class QualityReport:
     quarantine: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     steps: tuple[StepTiming, ...] = ()
     layout: tuple[TableLayout, ...] = ()
-    stale_sources: tuple[str, ...] = ()
+    held: tuple[HeldBatch, ...] = ()
+    carried: Mapping[str, tuple[date, ...]] = field(default_factory=dict)
+    withheld: WithheldRows | None = None
+    examples: Mapping[str, Mapping[str, tuple[Example, ...]]] = field(default_factory=dict)
+    trend: tuple[AuditPoint, ...] = ()
+    distributions: Distributions | None = None
     sample: tuple[Mapping[str, object], ...] = ()
 
     @property
@@ -89,6 +242,11 @@ class QualityReport:
     def score(self) -> float:
         """The data_quality_score of the checked rows."""
         return self.verdict.score
+
+    @property
+    def stale_sources(self) -> tuple[str, ...]:
+        """Sources whose features were carried forward."""
+        return tuple(sorted(self.carried))
 
     @property
     def seconds(self) -> float:
