@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench soak lint format dist lock-jars lock-python clean
+.PHONY: help setup demo test check bench soak lint format dist reference image-check lock-jars lock-python clean
 
 bin := .venv/bin
 # Java and the jars, for whatever runs outside spark-submit; computed in the recipe, because set-up may come first.
@@ -46,13 +46,20 @@ dist: setup ## build what a cluster takes: the wheel, headwater.zip and conf.zip
 	@cd conf && ../$(bin)/python -m zipfile -c ../dist/conf.zip *
 	@ls dist
 
+reference: setup ## write docs/configuration.md and docs/schemas anew from the models of conf/
+	@PYTHONPATH=lib $(bin)/python scripts/config_reference.py
+
+image-check: ## run what the Dockerfile says in a scratch folder, without Docker (downloads packages; some minutes)
+	@$(PYTHON) scripts/check_dockerfile.py $(ARGS)
+
 lock-jars: setup ## write conf/jars.lock anew from conf/jars.in
 	@$(PYTHON) scripts/setup.py --relock
 
-lock-python: setup ## write requirements.lock anew from requirements.in and requirements-dev.in
+lock-python: setup ## write both requirements*.lock anew from requirements*.in
 	@$(PYTHON) -m venv .cache/lock && .cache/lock/bin/pip install --quiet pip-tools
 	@.cache/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
-	  --no-header --no-emit-options -o requirements.lock requirements.in requirements-dev.in
+	  --no-header --no-emit-options -o requirements.lock requirements.in requirements-runtime.in requirements-dev.in
+	@$(PYTHON) scripts/runtime_lock.py
 
 clean: ## remove what demo and tests left behind; keeps packages and jars
 	@rm -rf .headwater dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

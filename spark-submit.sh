@@ -117,12 +117,12 @@ jar_file() {
 
 explain_databricks() {
   cat <<TEXT
-Databricks takes no spark-submit: make a job task of it.
-  task type    Python wheel or Python script; script $job, code from Git or the workspace
+Databricks takes no spark-submit: set up a job task instead.
+  task type    Python script: $job, from Git or the workspace, with conf/ beside it
   parameters   ${arguments[*]@Q}
   cluster      16.4 LTS, Scala 2.12, dedicated access mode; Spark config: conf/spark/databricks.conf
   environment  SPARK_VERSION=3.5, HEADWATER_LAKE and the variables of conf/env/databricks.yaml (secrets as {{secrets/..}})
-  libraries    the wheel that \`make dist\` puts into dist/, and by Maven:
+  libraries    the wheel of \`make dist\` without its dependencies, the other Python packages, and by Maven:
 TEXT
   while read -r kind coordinate _; do
     case $kind:$coordinate in

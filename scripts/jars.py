@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,22 +111,26 @@ class JarCache:
         """The files of one set, in the order of the lock."""
         return [self.folder / jar.place for jar in self.locked() if jar.set == kind]
 
-    def ready(self) -> bool:
-        """Tell whether the folder was filled from this lock and still has its files."""
+    def ready(self, kinds: Collection[str] = SETS) -> bool:
+        """Tell whether the folder was filled from this lock and still has the files of these sets."""
         stamp = self.folder / "stamp"
         return (
             stamp.exists()
             and stamp.read_text(encoding="utf-8") == sha256_of(self._lock)
-            and all((self.folder / jar.place).exists() for jar in self.locked())
+            and all((self.folder / jar.place).exists() for jar in self.locked() if jar.set in kinds)
         )
 
-    def install(self, java_home: Path) -> None:
+    def install(self, java_home: Path, kinds: Collection[str] = SETS) -> None:
         """Resolve, verify, and put the folder in place; a wrong jar is downloaded a second time before it is refused.
+
+        Args:
+            java_home: the Java that resolves.
+            kinds: the sets that are wanted; of the others nothing is kept.
 
         Raises:
             SetupError: a jar cannot be had, or stays wrong.
         """
-        jars = self.locked()
+        jars = tuple(jar for jar in self.locked() if jar.set in kinds)
         wrong = mismatches(jars, self._ivy)
         if wrong:
             self._resolve({jar.set for jar in wrong}, self._ivy, java_home)

@@ -1,4 +1,4 @@
-"""Makes `.venv` from `requirements.lock`: every file of every package by its hash, then the project itself.
+"""Makes `.venv` from a lock: every file of every package by its hash, then the project itself.
 
 Safe to kill: a marker lies in the environment as long as pip is at work, and one found at the start means "begin anew".
 """
@@ -14,14 +14,22 @@ from pathlib import Path
 
 from console import run, step
 
+# All that demo, tests and tools need, or the part of it that a deployment needs.
+CHECKOUT, RUNTIME = "requirements.lock", "requirements-runtime.lock"
 _PIP_REMEDY = "If the network failed, run `make setup` again; what pip has in its cache is not downloaded again."
 
 
 @dataclass(frozen=True, slots=True)
 class Packages:
-    """The Python environment of one checkout."""
+    """The Python environment of one checkout.
+
+    Attributes:
+        root: the checkout.
+        lock: name of the lock it is made from.
+    """
 
     root: Path
+    lock: str = CHECKOUT
 
     @property
     def venv(self) -> Path:
@@ -57,7 +65,7 @@ class Packages:
                     log=logs / "venv.log",
                     remedy="Is python3-venv installed?",
                 )
-        lock = (self.root / "requirements.lock").read_text(encoding="utf-8")
+        lock = (self.root / self.lock).read_text(encoding="utf-8")
         # Source packages are built with this very setuptools: pip's own choice for a build would come without a hash.
         logs.mkdir(parents=True, exist_ok=True)
         builder = logs / "setuptools.lock"
@@ -73,7 +81,7 @@ class Packages:
         locked: list[str | Path] = [*pip, "--require-hashes", "--no-deps", "--no-build-isolation", "-r"]
         with step(f"installing {lock.count('==')} locked Python packages"):
             run([*locked, builder], log=logs / "pip-setuptools.log", remedy=_PIP_REMEDY)
-            run([*locked, self.root / "requirements.lock"], log=logs / "pip.log", remedy=_PIP_REMEDY)
+            run([*locked, self.root / self.lock], log=logs / "pip.log", remedy=_PIP_REMEDY)
             own: list[str | Path] = [*pip, "--no-deps", "--no-build-isolation", "-e", self.root]
             run(own, log=logs / "pip-own.log", remedy="Is pyproject.toml valid?")
         self.finish()
@@ -91,7 +99,7 @@ class Packages:
     def _wanted(self) -> dict[str, str]:
         # An environment holds absolute paths, so one that was moved or copied is not this checkout's.
         digest = hashlib.sha256()
-        for name in ("requirements.lock", "pyproject.toml"):
+        for name in (self.lock, "pyproject.toml"):
             digest.update((self.root / name).read_bytes())
         return {"path": str(self.venv), "python": sys.version, "lock": digest.hexdigest()}
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from time import monotonic
 
 from console import SetupError, say, step
-from jars import DEMO, SPARK, JarCache
+from jars import DEMO, SETS, SPARK, JarCache
 from java import VERSION, find_java_home
-from packages import Packages
+from packages import CHECKOUT, RUNTIME, Packages
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PYTHON = (3, 11)
@@ -30,13 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--env", action="store_true", help="print the variables the tools need, for a shell's eval")
     what.add_argument("--relock", action="store_true", help="write conf/jars.lock anew from conf/jars.in")
+    what.add_argument("--runtime", action="store_true", help="only what a deployment needs: no demo, tests or tools")
     args = parser.parse_args(argv)
     try:
         if args.env:
             print_environment(_ROOT)
         else:
             with _alone(_ROOT):
-                set_up(_ROOT, relock=args.relock)
+                set_up(_ROOT, relock=args.relock, runtime=args.runtime)
     except SetupError as error:
         print(f"setup: error: {error}", file=sys.stderr)
         return _EXIT_CONFIGURATION
@@ -46,14 +47,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def set_up(root: Path, *, relock: bool) -> None:
+def set_up(root: Path, *, relock: bool = False, runtime: bool = False) -> None:
     """Bring packages and jars to what the locks ask for; does nothing where the stamps say so.
+
+    Args:
+        root: the checkout.
+        relock: write the jars' lock anew first.
+        runtime: leave out what only demo, tests and tools need.
 
     Raises:
         SetupError: with its remedy.
     """
-    begun, packages, jars = monotonic(), Packages(root), JarCache(root)
-    if packages.ready() and jars.ready() and not relock:
+    begun, packages, jars = monotonic(), Packages(root, RUNTIME if runtime else CHECKOUT), JarCache(root)
+    kinds = (SPARK,) if runtime else SETS
+    if packages.ready() and jars.ready(kinds) and not relock:
         return
     if sys.version_info[:2] != _PYTHON:
         raise SetupError(
@@ -65,20 +72,21 @@ def set_up(root: Path, *, relock: bool) -> None:
     java_home = _java_home(root)
     if relock:
         jars.relock(java_home)
-    if not jars.ready():
-        jars.install(java_home)
+    if not jars.ready(kinds):
+        jars.install(java_home, kinds)
     say(f"ready in {monotonic() - begun:.0f} s (Java: {java_home})")
 
 
 def print_environment(root: Path) -> None:
     """Print what a process outside spark-submit needs to find Java and the jars."""
     jars = JarCache(root)
-    if not jars.ready():
+    if not jars.ready((SPARK,)):
         raise SetupError("The jars are missing or belong to another lock. Run `make setup`.")
     variables = {
         "JAVA_HOME": str(_java_home(root)),
         "HEADWATER_JARS": ",".join(map(str, jars.paths(SPARK))),
-        "HEADWATER_DEMO_CLASSPATH": ",".join(map(str, jars.paths(DEMO))),
+        # A deployment has none of these; whoever starts the demo's servers there is told so.
+        "HEADWATER_DEMO_CLASSPATH": ",".join(str(path) for path in jars.paths(DEMO) if path.exists()),
     }
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")

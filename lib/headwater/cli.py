@@ -13,9 +13,7 @@ from pyspark.sql import SparkSession
 
 from headwater.boundary import open_runtime
 from headwater.config.project import load_project
-from headwater.demo.run import DemoOptions, run_demo
-from headwater.demo.world import Scale
-from headwater.errors import HeadwaterError
+from headwater.errors import ConfigError, HeadwaterError
 from headwater.pipelines.gates import decide
 from headwater.pipelines.quarantine import quarantine_lines
 from headwater.pipelines.steps import Runtime
@@ -41,6 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
+    try:
+        # Deployments leave the demo and its packages out; no other command needs them.
+        from headwater.demo.run import DemoOptions, run_demo  # noqa: PLC0415
+        from headwater.demo.world import Scale  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        message = f"The demo is not part of this installation: there is no {missing.name}."
+        raise ConfigError("demo_left_out", message, remedy="Run `make demo` in a checkout.") from None
     scale = Scale(customers=args.customers, days=args.days, seed=args.seed)
     root = Path.cwd()
     run_demo(DemoOptions(root, root / ".headwater" / "demo", scale, args.keep), signal.pause)

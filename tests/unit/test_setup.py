@@ -122,6 +122,25 @@ def test_a_wrong_jar_is_refused_with_both_hashes_and_a_remedy(jars: ModuleType, 
     assert not cache.folder.exists()
 
 
+def test_a_deployment_takes_no_jars_of_the_demo(jars: ModuleType, checkout: Checkout) -> None:
+    with (checkout.root / "conf" / "jars.lock").open("a", encoding="utf-8") as lock:
+        lock.write(f"demo org.example:server:1.0 {RIGHT_SHA256}\n")
+    checkout.serve(RIGHT)
+    cache = jars.JarCache(checkout.root)
+    cache.install(checkout.root / "java", (jars.SPARK,))
+    assert cache.ready((jars.SPARK,))
+    assert not cache.ready()
+    asked = subprocess.run(
+        [sys.executable, "scripts/setup.py", "--env"],
+        cwd=checkout.root,
+        env={**os.environ, "JAVA_HOME": str(checkout.root / "java")},
+        capture_output=True,
+        text=True,
+    )
+    assert asked.returncode == 0
+    assert "export HEADWATER_DEMO_CLASSPATH=''\n" in asked.stdout
+
+
 def test_a_killed_set_up_leaves_nothing_that_passes_for_done(jars: ModuleType, checkout: Checkout) -> None:
     checkout.serve(RIGHT)
     cache = jars.JarCache(checkout.root)

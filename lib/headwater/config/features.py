@@ -14,37 +14,43 @@ class ColumnValue(Spec):
     """The aggregate reads a column of the table."""
 
     kind: Literal["column"] = "column"
-    column: Name
+    column: Name = Field(description="Column of whole numbers or decimals; the fraction of a double would be lost.")
 
 
 class DaysBetween(Spec):
     """The aggregate reads whole days from one date column to another."""
 
     kind: Literal["days_between"] = "days_between"
-    start: Name
-    end: Name
+    start: Name = Field(description="Date column that the days are counted from.")
+    end: Name = Field(description="Date column that they are counted to.")
 
 
 class Equals(Spec):
     """Only rows whose column has this value count."""
 
-    column: Name
-    equals: str
+    column: Name = Field(description="Column of the table.")
+    equals: str = Field(description="The value that counts.")
 
 
 class Aggregate(Spec):
     """One feature: an operation over the rows of a window that ends with the feature date."""
 
-    name: Name
-    type: str
-    op: Op
-    value: Annotated[ColumnValue | DaysBetween, Field(discriminator="kind")] | None = None
-    where: tuple[Equals, ...] = ()
-    window_days: int | None = Field(default=None, ge=1, le=3660, description="None = all history up to the date.")
+    name: Name = Field(description="Name of the published column.")
+    type: str = Field(description="Type of the published column, one that a contract can have.")
+    op: Op = Field(
+        description="`count` counts rows, `last_day` is the latest event day, `days_since_last` the days since then."
+    )
+    value: Annotated[ColumnValue | DaysBetween, Field(discriminator="kind")] | None = Field(
+        default=None, description="What `sum` and `mean` read of a row; they cannot do without."
+    )
+    where: tuple[Equals, ...] = Field(default=(), description="A row counts when all of these hold.")
+    window_days: int | None = Field(
+        default=None, ge=1, le=3660, description="Days that end with the date; none = all history up to it."
+    )
     available: Name | None = Field(default=None, description="Date since when the fact could be known.")
     default: int | float | str | None = Field(default=None, description="Value when no row matches.")
-    cap: int | None = None
-    description: str = ""
+    cap: int | None = Field(default=None, description="Greatest value of `days_since_last`, which needs one.")
+    description: str = Field(default="", description="For people; changes nothing.")
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> "Aggregate":
@@ -60,9 +66,9 @@ class Aggregate(Spec):
 class FeatureGroup(Spec):
     """The features computed from one silver table."""
 
-    table: Name
-    event_time: Name
-    features: tuple[Aggregate, ...] = Field(min_length=1)
+    table: Name = Field(description="A silver table of kind `fact`.")
+    event_time: Name = Field(description="Date or timestamp column that says when a row happened.")
+    features: tuple[Aggregate, ...] = Field(min_length=1, description="What is computed, in published order.")
 
     @property
     def longest_window(self) -> int | None:
@@ -93,16 +99,16 @@ class Population(Spec):
 class FeatureView(Spec):
     """A published table: key (entity, feature_date), attributes and aggregates."""
 
-    name: Name
-    version: str
-    entity: Name
-    population: Population
-    groups: tuple[FeatureGroup, ...]
+    name: Name = Field(description="Name of the published table.")
+    version: str = Field(description="Published in `pipeline_version`, before a digest of the definitions.")
+    entity: Name = Field(description="Key column of the published table, beside `feature_date`.")
+    population: Population = Field(description="Who has a row.")
+    groups: tuple[FeatureGroup, ...] = Field(description="The features, by the table they are computed from.")
     attributes: tuple[Name, ...] = Field(
         default=(), description="Columns of the population's dimension, as of the date."
     )
-    owner: str = ""
-    description: str = ""
+    owner: str = Field(default="", description="For people; changes nothing.")
+    description: str = Field(default="", description="For people; changes nothing.")
 
     @property
     def aggregates(self) -> tuple[Aggregate, ...]:

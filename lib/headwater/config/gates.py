@@ -10,22 +10,30 @@ from headwater.config.base import Name, Spec
 class NullRatioGate(Spec):
     """Of an extracted batch at most this share lacks a required column."""
 
-    max: float = Field(default=0.05, ge=0, le=1)
-    action: Literal["quarantine_data", "halt_pipeline", "report"] = "quarantine_data"
+    max: float = Field(
+        default=0.05, ge=0, le=1, description="Greatest share of its records that may lack one required column."
+    )
+    action: Literal["quarantine_data", "halt_pipeline", "report"] = Field(
+        default="quarantine_data",
+        description="The first two hold the batch, and `halt_pipeline` ends the job with 3; `report` only tells.",
+    )
 
 
 class FreshnessGate(Spec):
     """The newest event lies at most so many hours before the end of the feature date."""
 
     column: Name = Field(description="Date or timestamp of the contract that says how far the source has come.")
-    max_lag_hours: float = Field(gt=0)
-    action: Literal["use_cached_features", "halt_pipeline", "report"] = "use_cached_features"
+    max_lag_hours: float = Field(gt=0, description="Hours from the newest event to the end of the feature date.")
+    action: Literal["use_cached_features", "halt_pipeline", "report"] = Field(
+        default="use_cached_features",
+        description="Keep the values published last, end the job with 3, or only tell of it.",
+    )
 
 
 class VolumeHistory(Spec):
     """A batch holds between 1/factor and factor times the median of the batches before it."""
 
-    factor: float = Field(gt=1)
+    factor: float = Field(gt=1, description="How far from the median a batch may be.")
     batches: int = Field(default=14, ge=1, description="How many earlier batches count; the first one never does.")
     at_least: int = Field(default=5, ge=1, description="With fewer of them nothing is judged.")
 
@@ -33,10 +41,13 @@ class VolumeHistory(Spec):
 class VolumeGate(Spec):
     """A batch holds a plausible number of records."""
 
-    min: int | None = Field(default=None, ge=0)
-    max: int | None = Field(default=None, ge=0)
-    history: VolumeHistory | None = None
-    action: Literal["halt_pipeline", "quarantine_data", "report"] = "halt_pipeline"
+    min: int | None = Field(default=None, ge=0, description="Fewest records of a batch.")
+    max: int | None = Field(default=None, ge=0, description="Most records of a batch.")
+    history: VolumeHistory | None = Field(default=None, description="Compare with the batches before it.")
+    action: Literal["halt_pipeline", "quarantine_data", "report"] = Field(
+        default="halt_pipeline",
+        description="The first two hold the batch, and `halt_pipeline` ends the job with 3; `report` only tells.",
+    )
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> "VolumeGate":
@@ -49,6 +60,6 @@ class VolumeGate(Spec):
 class Gates(Spec):
     """The gates of one source that can be set; its schema always has to fit the contract."""
 
-    null_ratio: NullRatioGate = NullRatioGate()
-    freshness: FreshnessGate | None = None
-    volume: VolumeGate | None = None
+    null_ratio: NullRatioGate = Field(default=NullRatioGate(), description="On unless set otherwise.")
+    freshness: FreshnessGate | None = Field(default=None, description="None: a source is never too old.")
+    volume: VolumeGate | None = Field(default=None, description="None: any number of records will do.")

@@ -21,27 +21,31 @@ class SparkSettings(Spec):
     """Settings of the session beyond the ones that headwater itself needs."""
 
     master: str | None = Field(default=None, description="None leaves the choice to spark-submit.")
-    settings: dict[str, str] = Field(default_factory=dict)
+    settings: dict[str, str] = Field(
+        default_factory=dict, description="Spark properties; those that decide values cannot be overridden here."
+    )
 
 
 class EnvironmentSpec(Spec):
     """`conf/env/<name>.yaml`: what differs between machines."""
 
-    lake: str
+    lake: str = Field(description="Folder or URL that all tables lie below, as `<lake>/<layer>/<table>`.")
     clock: datetime | Literal["source"] = Field(
         default="source", description="`source` asks each server for its time; an instant serves demos and replays."
     )
-    lease_seconds: int = Field(default=60, ge=2)
+    lease_seconds: int = Field(
+        default=60, ge=2, description="How long a silent process on another machine is believed to be alive."
+    )
     parallel_steps: int = Field(default=4, ge=1, le=64, description="Independent steps that a job runs at once.")
-    connections: dict[Name, Connection]
-    spark: SparkSettings = SparkSettings()
+    connections: dict[Name, Connection] = Field(description="Servers, by the name that sources use.")
+    spark: SparkSettings = Field(default=SparkSettings(), description="The session of this environment.")
 
 
 class ProjectSpec(Spec):
     """`conf/project.yaml`: what is built."""
 
-    pipeline: Name
-    view: Name
+    pipeline: Name = Field(description="Names the streams of the ledger and every run.")
+    view: Name = Field(description="The feature view: `conf/features/NAME.yaml`, checked by `conf/checks/NAME.yaml`.")
     initial_dates: int = Field(default=1, ge=1, description="Dates that the first run publishes, ending on its date.")
 
 

@@ -15,9 +15,9 @@ _DECIMAL = re.compile(r"^decimal\((\d{1,2}),(\d{1,2})\)$")
 class ColumnSpec(Spec):
     """A typed column; `nullable: false` sends a record without a value to quarantine."""
 
-    name: Name
-    type: str
-    nullable: bool = False
+    name: Name = Field(description="Name of the column, as the source has it.")
+    type: str = Field(description="string, int, bigint, double, boolean, date, timestamp or decimal(p,s).")
+    nullable: bool = Field(default=False, description="Whether a record may come without a value.")
 
     @field_validator("type")
     @classmethod
@@ -32,41 +32,43 @@ class NonNegative(Spec):
     """The column is not below zero; reason `negative:<column>`."""
 
     kind: Literal["non_negative"]
-    column: Name
+    column: Name = Field(description="Column of a number.")
 
 
 class Allowed(Spec):
     """The column has one of the values; the reason is named by the rule."""
 
     kind: Literal["allowed"]
-    column: Name
-    values: tuple[str, ...] = Field(min_length=1)
-    reason: Name
+    column: Name = Field(description="Column of the contract.")
+    values: tuple[str, ...] = Field(min_length=1, description="The values that are allowed.")
+    reason: Name = Field(description="Reason that a quarantined record gets.")
 
 
 class NotBefore(Spec):
     """The column is not before another; reason `order:<column>`."""
 
     kind: Literal["not_before"]
-    column: Name
-    other: Name
+    column: Name = Field(description="Column of the contract.")
+    other: Name = Field(description="Column that comes first.")
 
 
 class EventDay(Spec):
     """The day lies between 2000-01-01 and the batch's extraction day; reason `range:<column>`."""
 
     kind: Literal["event_day"]
-    column: Name
+    column: Name = Field(description="Date or timestamp column.")
 
 
 class Reference(Spec):
     """The value is a key of a dimension; such records wait in quarantine and are replayed when the key arrives."""
 
     kind: Literal["reference"]
-    column: Name
-    table: Name
-    reason: Name
-    join: Literal["broadcast", "auto"] = "broadcast"
+    column: Name = Field(description="Column of the contract.")
+    table: Name = Field(description="Silver table with a key of one column.")
+    reason: Name = Field(description="Reason that a waiting record gets.")
+    join: Literal["broadcast", "auto"] = Field(
+        default="broadcast", description="How the keys reach the records; `auto` leaves it to Spark."
+    )
 
 
 Rule = Annotated[NonNegative | Allowed | NotBefore | EventDay | Reference, Field(discriminator="kind")]
@@ -75,15 +77,15 @@ Rule = Annotated[NonNegative | Allowed | NotBefore | EventDay | Reference, Field
 class TableContract(Spec):
     """A silver table: one row per key (a dimension with history: one per key and order)."""
 
-    name: Name
-    source: Name
+    name: Name = Field(description="Name of the table; the file has the same.")
+    source: Name = Field(description="The source that feeds it, and no other table.")
     kind: Literal["fact", "history"] = Field(default="fact", description="`history` keeps every version (SCD2).")
-    key: tuple[Name, ...] = Field(min_length=1)
+    key: tuple[Name, ...] = Field(min_length=1, description="Columns that identify a record.")
     order: tuple[Name, ...] = Field(min_length=1, description="Columns that say which record of a key is newer.")
-    entity: Name
+    entity: Name = Field(description="Column that features are computed for.")
     buckets: int = Field(default=4, ge=1, le=4096, description="Hash buckets of the key that partition the table.")
-    columns: tuple[ColumnSpec, ...] = Field(min_length=1)
-    rules: tuple[Rule, ...] = ()
+    columns: tuple[ColumnSpec, ...] = Field(min_length=1, description="The columns, in the order of the table.")
+    rules: tuple[Rule, ...] = Field(default=(), description="What a record must meet; others go to quarantine.")
 
     @model_validator(mode="after")
     def _names_exist(self) -> "TableContract":
