@@ -87,6 +87,11 @@ submit_emr() {
   for variable in HEADWATER_LAKE CRM_JDBC_URL CRM_USER DESK_S3_BUCKET AWS_REGION; do
     [[ -z ${!variable-} ]] || passed+=(--conf "spark.yarn.appMasterEnv.$variable=${!variable}")
   done
+  # One by one: with a properties file spark-submit would not read the cluster's own defaults, and they hold its S3.
+  local settings=() key value
+  while read -r key value; do
+    [[ -z $key || $key == \#* ]] || settings+=(--conf "$key=$value")
+  done <"$profile"
   local delta=local:/usr/share/aws/delta/lib jars
   jars=$delta/delta-spark.jar,$delta/delta-storage.jar
   while read -r kind coordinate _; do
@@ -96,7 +101,7 @@ submit_emr() {
     esac
   done <"$root/conf/jars.lock"
   local command=(
-    spark-submit --master yarn --deploy-mode cluster --properties-file "$profile" --jars "$jars"
+    spark-submit --master yarn --deploy-mode cluster "${settings[@]}" --jars "$jars"
     --py-files "$root/dist/headwater.zip" --archives "$root/dist/conf.zip#conf" "${passed[@]}"
     "${options[@]}" "$job" "${arguments[@]}"
   )

@@ -9,10 +9,10 @@ from tests.e2e.test_crash import PIPELINE, SOURCES, contents, copied, killed, ru
 
 # In the order in which a run meets them.
 POINTS = (
-    *(f"extract:{source}:{moment}" for source in sorted(SOURCES) for moment in ("written", "committed")),
-    *(f"conform:{source}:{moment}" for source in sorted(SOURCES) for moment in ("merged", "written", "committed")),
-    *(f"{step}:{PIPELINE}:{moment}" for step in ("stage", "audit") for moment in ("written", "committed")),
-    *(f"publish:{PIPELINE}:{moment}" for moment in ("history", "written", "committed")),
+    *(f"extract:{source}:{at}" for source in sorted(SOURCES) for at in ("begun", "opened", "written", "committed")),
+    *(f"conform:{source}:{at}" for source in sorted(SOURCES) for at in ("begun", "merged", "written", "committed")),
+    *(f"{step}:{PIPELINE}:{at}" for step in ("stage", "audit") for at in ("begun", "written", "committed")),
+    *(f"publish:{PIPELINE}:{at}" for at in ("begun", "history", "latest", "written", "committed")),
 )
 ALONE = (
     "extract:transactions:written",
@@ -20,6 +20,10 @@ ALONE = (
     f"stage:{PIPELINE}:written",
     f"publish:{PIPELINE}:written",
 )
+
+
+def test_the_points_are_many() -> None:
+    assert len(POINTS) == len(set(POINTS)) >= 40
 
 
 def test_a_run_that_dies_at_every_point_in_turn_can_be_run_again(

@@ -33,7 +33,7 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     keys: set[str] = set()
     kind = type("AStore", (Store,), {"keys": keys, "careless": request.param})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     variables = {
         "ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
         "ACCESS_KEY_ID": "x",

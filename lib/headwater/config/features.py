@@ -14,7 +14,7 @@ class ColumnValue(Spec):
     """The aggregate reads a column of the table."""
 
     kind: Literal["column"] = "column"
-    column: Name = Field(description="Column of whole numbers or decimals; the fraction of a double would be lost.")
+    column: Name = Field(description="Column of whole numbers or decimals; a double has no exact sum.")
 
 
 class DaysBetween(Spec):

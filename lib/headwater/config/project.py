@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from headwater.config.base import Name, Spec, nearest, read_spec
-from headwater.config.features import FeatureView
+from headwater.config.features import ColumnValue, FeatureGroup, FeatureView
 from headwater.config.quality import CheckSuite
 from headwater.config.sources import Connection, FilesSource, JdbcSource, MongoSource, SourceFile
 from headwater.config.tables import TableContract
@@ -185,6 +185,22 @@ def _check_view(project: Project, path: Path) -> None:
             used += [name for name in feature.value.model_dump(exclude={"kind"}).values()] if feature.value else []
         for name in used:
             _require(name, names, path, f"groups[{index}]", "column")
+        _check_exactness(group, project.tables[group.table], f"{path}: groups[{index}]")
+
+
+def _check_exactness(group: FeatureGroup, contract: TableContract, where: str) -> None:
+    """Refuse to add up what has no exact sum: its result would depend on the order of the rows."""
+    types = {column.name: column.type for column in contract.columns}
+    for feature in group.features:
+        if feature.op not in ("sum", "mean") or not isinstance(feature.value, ColumnValue):
+            continue
+        if not types[feature.value.column].startswith(("int", "bigint", "decimal")):
+            raise ConfigError(
+                "inexact_value",
+                f"{where}: {feature.name!r} adds up {feature.value.column!r}, a {types[feature.value.column]}.",
+                remedy=f"Declare {feature.value.column} in the contract as int, bigint or decimal(p,s).",
+                facts={"feature": feature.name, "column": feature.value.column},
+            )
 
 
 def _check_suite(project: Project, path: Path) -> None:

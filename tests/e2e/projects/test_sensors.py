@@ -22,6 +22,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from tests.e2e.conftest import ROOT, run_job
 from tests.e2e.projects.plant import LAST, NEXT, PROJECT, TABLES, Records, corrections, drawn, extraction, naive, write
+from tests.e2e.test_crash import SHORT_LIVED
 from tests.oracles.churn import differences
 
 from headwater.demo.stack import Stack, start_stack
@@ -106,6 +107,7 @@ def test_one_pass_elsewhere_gives_the_same_cells(
         "HEADWATER_JARS": jars,
         "PYTHONPATH": str(ROOT / "lib"),
         "PLANT_MASTER": "local[2]",
+        "JDK_JAVA_OPTIONS": SHORT_LIVED,
     }
 
     def start(job: str, *arguments: str, wrapped: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
@@ -121,7 +123,7 @@ def test_one_pass_elsewhere_gives_the_same_cells(
         assert process.returncode == 0, output
     user = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
     nobody = user if os.geteuid() == 0 and subprocess.run([*user, "true"], check=False).returncode == 0 else ()
-    turkish = f"-Duser.language=tr -Duser.country=TR -Dfile.encoding=UTF-8 -Duser.home={tmp_path}"
+    turkish = f"-Duser.language=tr -Duser.country=TR -Dfile.encoding=UTF-8 -Duser.home={tmp_path} {SHORT_LIVED}"
     rest = start(
         "run_pipeline", wrapped=nobody, PLANT_MASTER="local-cluster[2,1,1024]", JDK_JAVA_OPTIONS=turkish, **ELSEWHERE
     )
