@@ -17,6 +17,13 @@ from pydantic_core import ErrorDetails
 from headwater.errors import ConfigError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="A plain identifier.")]
+CatalogName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z_][\w]*(\.[A-Za-z_][\w]*){1,2}$",
+        description="`schema.table` or `catalog.schema.table`, under which the session's catalog registers the table.",
+    ),
+]
 JsonValue: TypeAlias = "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 SecretRef = Annotated[
     str,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.config.base import Name, Spec
+from headwater.config.base import CatalogName, Name, Spec
 
 Op = Literal["sum", "count", "mean", "last_day", "days_since_last"]
 
@@ -106,6 +106,9 @@ class FeatureView(Spec):
     groups: tuple[FeatureGroup, ...] = Field(description="The features, by the table they are computed from.")
     attributes: tuple[Name, ...] = Field(
         default=(), description="Columns of the population's dimension, as of the date."
+    )
+    catalog: CatalogName | None = Field(
+        default=None, description="Name of history in the session's catalog; latest has it with `_latest` behind."
     )
     owner: str = Field(default="", description="For people; changes nothing.")
     description: str = Field(default="", description="For people; changes nothing.")

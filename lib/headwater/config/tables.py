@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from headwater.config.base import Name, Spec
+from headwater.config.base import CatalogName, Name, Spec
 
 _SCALARS = ("string", "int", "bigint", "double", "boolean", "date", "timestamp")
 _DECIMAL = re.compile(r"^decimal\((\d{1,2}),(\d{1,2})\)$")
@@ -84,6 +84,7 @@ class TableContract(Spec):
     order: tuple[Name, ...] = Field(min_length=1, description="Columns that say which record of a key is newer.")
     entity: Name = Field(description="Column that features are computed for.")
     buckets: int = Field(default=4, ge=1, le=4096, description="Hash buckets of the key that partition the table.")
+    catalog: CatalogName | None = Field(default=None, description="Name of the table in the session's catalog.")
     columns: tuple[ColumnSpec, ...] = Field(min_length=1, description="The columns, in the order of the table.")
     rules: tuple[Rule, ...] = Field(default=(), description="What a record must meet; others go to quarantine.")
 
@@ -121,7 +122,7 @@ class TableContract(Spec):
     @property
     def digest(self) -> str:
         """Changes with everything that decides what becomes of a record; not with how a join is executed."""
-        meaning = self.model_dump_json(exclude={"rules": {"__all__": {"join"}}}, exclude_defaults=True)
+        meaning = self.model_dump_json(exclude={"catalog": True, "rules": {"__all__": {"join"}}}, exclude_defaults=True)
         return hashlib.sha256(meaning.encode()).hexdigest()[:16]
 
     @property

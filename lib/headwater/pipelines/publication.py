@@ -10,6 +10,7 @@ from headwater.pipelines.gold import published_dates, view_schema
 from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
 from headwater.quality.withholding import publishable
 from headwater.state.streams import Commit
+from headwater.tables.catalog import register
 from headwater.tables.delta import Batch, ensure_table, find, read_at
 from headwater.tables.publish import (
     FEATURE_DATE,
@@ -88,6 +89,9 @@ def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[st
     )
     runtime.failpoint(f"publish:{view.name}:latest")
     compact_months(spark, history, step.compact, view.entity)
+    if view.catalog:
+        register(spark, view.catalog, history)
+        register(spark, f"{view.catalog}_latest", latest)
     runtime.log.write("materialization_done", data_source=view.name, record_count=published.rows)
     return {"rows": published.rows, "history_version": published.version, "latest_version": newest.version}
 

@@ -31,6 +31,7 @@ from headwater.pipelines.equation import (
 )
 from headwater.pipelines.gates import findings_facts, record_findings
 from headwater.pipelines.steps import ConformBatch, Finding, Runtime, require_same
+from headwater.tables.catalog import register
 from headwater.tables.delta import Batch, TableSpec, Upsert, append_once, ensure_table, merge_once, read_at
 from headwater.telemetry.logs import EventName
 from headwater.transforms.conform import BATCH_ID, BRONZE_COLUMNS, CORRUPT, EXTRACTED_AT, REASONS, ROW_ID, conform
@@ -129,6 +130,8 @@ def _pinned(step: ConformBatch, contract: TableContract, runtime: Runtime) -> _P
     silver, quarantine = project.path("silver", contract.name), project.path("quarantine", contract.source)
     ensure_table(spark, _silver_spec(silver, contract))
     ensure_table(spark, TableSpec(quarantine, QUARANTINE_SCHEMA))
+    if contract.catalog:
+        register(spark, contract.catalog, silver)
     known = None
     if rule := contract.reference:
         known = _known_keys(spark, runtime, step.versions["dimension"], rule.table, rule.column)
