@@ -110,6 +110,7 @@ def caught_up(runtime: Runtime, published: Mapping[date, PublishStage]) -> set[d
     return {
         day
         for table, days in provisional_dates(published).items()
+        if table in runtime.project.view.tables
         for progress in (progress_of(runtime, table),)
         for day in days
         if not is_stale(progress, day, ())

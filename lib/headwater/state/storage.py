@@ -65,7 +65,7 @@ def classify_store_error(error: BaseException) -> StoreUnavailable | None:
 def _unavailable(reason: str) -> StoreUnavailable:
     return StoreUnavailable(
         "store_write_failed",
-        f"The lake's storage took no write: {reason}.",
+        f"A write to the lake, or to Spark's own scratch space, failed: {reason}.",
         remedy="See to the storage, then run again: what was begun is finished first, and nothing is there twice.",
         facts={"reason": reason},
     )
