@@ -5,10 +5,11 @@ that changed in between are left out; those objects are new to the next batch.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import unquote
 
 from py4j.protocol import Py4JError
@@ -26,6 +27,7 @@ from headwater.sources.failures import reading, unavailable
 from headwater.sources.lines import CORRUPT, SOURCE_FILE, check_header, read_lines, split_fields
 
 LAST_MODIFIED = "last_modified"
+_IDENTITY = ("endpoint", "access.key", "secret.key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class S3Files:
             return spark.createDataFrame([], ", ".join(f"`{name}` string" for name in names))
         root = f"s3a://{self.connection.bucket}/"
         settings = hadoop_settings(self.connection, name=self.spec.connection, secrets=self.secrets)
+        self._forget_another_server(spark, settings)
         with reading(self.name):
             lines = read_lines(spark, [root + each.key for each in objects], self.spec.columns, settings)
             opened = {unquote(path).removeprefix(root) for path in lines.inputFiles()}
@@ -142,6 +145,32 @@ class S3Files:
         facts = [(each.key, *self._groups(each.key), instant_text(each.last_modified)) for each in objects]
         known = spark.createDataFrame(facts, ", ".join(f"`{name}` string" for name in listed))
         return split_fields(keyed, self.spec.columns).join(F.broadcast(known), SOURCE_FILE, how="inner").select(*names)
+
+    def _forget_another_server(self, spark: SparkSession, settings: Mapping[str, str]) -> None:
+        """Hadoop keeps one file system per bucket name, whatever endpoint and keys it was opened with, for ever.
+
+        A bucket of the same name elsewhere, or new keys, would be read through the old one without a word.
+
+        Raises:
+            ConfigError: the workers of a cluster hold theirs, and nobody can make them forget.
+        """
+        jvm: Any = spark._jvm  # noqa: SLF001 -- no public way
+        conf = spark._jsparkSession.sessionState().newHadoopConf()  # noqa: SLF001 -- as above
+        for name, value in settings.items():
+            conf.set(name, value)
+        kept = jvm.org.apache.hadoop.fs.FileSystem.get(jvm.java.net.URI(f"s3a://{self.connection.bucket}/"), conf)
+        prefix = f"fs.s3a.bucket.{self.connection.bucket}."
+        wanted = {name: settings[prefix + name] for name in _IDENTITY if prefix + name in settings}
+        if all(kept.getConf().get(f"fs.s3a.{name}") == value for name, value in wanted.items()):
+            return
+        if not spark.sparkContext.master.startswith("local["):
+            path = f"connections.{self.spec.connection}"
+            message = (
+                f"{path}: this Spark application has opened a bucket {self.connection.bucket!r} by other settings."
+            )
+            remedy = "Start a new Spark application for it."
+            raise ConfigError("bucket_opened_before", message, remedy=remedy, facts={"path": path})
+        kept.close()
 
     def _groups(self, key: str) -> tuple[str | None, ...]:
         found = re.search(self.spec.pattern, key)

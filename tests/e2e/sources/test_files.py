@@ -5,9 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 from pyspark.sql import Row, SparkSession
-from tests.e2e.sources.conftest import FilesWorld
+from tests.e2e.sources.conftest import T1, FilesWorld
 
 from headwater.errors import ConfigError, DataRejected, ExitCode
 from headwater.sources.base import FileList, Source
@@ -239,3 +241,25 @@ def test_a_file_of_many_blocks_loses_no_line(bucket: FilesWorld, spark: SparkSes
             "count(*) c", "count(distinct ticket_id) d", "count(_corrupt_record) bad", "min(length(subject)) least"
         ).collect()[0]
     assert tuple(row) == (number, number, 0, 12)
+
+
+def test_a_bucket_of_the_same_name_elsewhere_is_not_read_through_the_first(
+    bucket: FilesWorld, spark: SparkSession
+) -> None:
+    bucket.put(DAY_ONE, HEADER + "1,here\n")
+    assert [row.subject for row in read(bucket.source(), spark)] == ["here"]
+    other = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    other.start()
+    try:
+        host, port = other.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        client = boto3.client(
+            "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+        )
+        client.create_bucket(Bucket=bucket.name)
+        there = bucket.open(T1, bucket.spec(), bucket.connection(endpoint=endpoint))
+        client.put_object(Bucket=bucket.name, Key=DAY_ONE, Body=(HEADER + "1,there\n").encode())
+        assert [row.subject for row in read(there, spark)] == ["there"]
+    finally:
+        other.stop()
+    assert [row.subject for row in read(bucket.source(), spark)] == ["here"]
