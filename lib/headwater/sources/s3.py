@@ -163,11 +163,9 @@ class S3Files:
         wanted = {name: settings[prefix + name] for name in _IDENTITY if prefix + name in settings}
         if all(kept.getConf().get(f"fs.s3a.{name}") == value for name, value in wanted.items()):
             return
-        if not spark.sparkContext.master.startswith("local["):
+        if not str(spark.sparkContext.master).startswith("local["):
             path = f"connections.{self.spec.connection}"
-            message = (
-                f"{path}: this Spark application has opened a bucket {self.connection.bucket!r} by other settings."
-            )
+            message = f"{path}: this Spark application opened a bucket {self.connection.bucket!r} by other settings."
             remedy = "Start a new Spark application for it."
             raise ConfigError("bucket_opened_before", message, remedy=remedy, facts={"path": path})
         kept.close()
