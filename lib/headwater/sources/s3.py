@@ -133,8 +133,8 @@ class S3Files:
             return spark.createDataFrame([], ", ".join(f"`{name}` string" for name in names))
         root = f"s3a://{self.connection.bucket}/"
         settings = hadoop_settings(self.connection, name=self.spec.connection, secrets=self.secrets)
-        self._forget_another_server(spark, settings)
         with reading(self.name):
+            self._forget_another_server(spark, settings)
             lines = read_lines(spark, [root + each.key for each in objects], self.spec.columns, settings)
             opened = {unquote(path).removeprefix(root) for path in lines.inputFiles()}
         if opened != {each.key for each in objects}:
