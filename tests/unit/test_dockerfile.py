@@ -99,8 +99,7 @@ def test_an_entry_point_that_needs_the_checkout_is_refused(check: ModuleType, co
         played.probe([])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_user_takes_effect_for_root(check: ModuleType, context: Path) -> None:
+def test_user_takes_effect_where_it_can(check: ModuleType, context: Path) -> None:
     (context / "Dockerfile").write_text(TINY.replace("ENTRYPOINT", "USER 10001\nENTRYPOINT"))
     (context / "entry.sh").write_text("#!/bin/sh\nid -u\n")
     # pytest's own folders are closed to other users.
@@ -108,7 +107,8 @@ def test_user_takes_effect_for_root(check: ModuleType, context: Path) -> None:
         Path(scratch).chmod(0o755)
         played = check.Image(context, Path(scratch))
         played.build()
-        assert played.probe([]) == "10001\n"
+        # Only root can become another user; anybody else stays who they are.
+        assert played.probe([]) == ("10001\n" if os.geteuid() == 0 else f"{os.geteuid()}\n")
 
 
 def test_dockerignore_takes_the_last_pattern_that_fits(check: ModuleType) -> None:
