@@ -22,6 +22,7 @@ from headwater.pipelines.evidence import (
     withheld_reasons,
     withheld_rows,
 )
+from headwater.pipelines.gates import Decision, decide
 from headwater.pipelines.report import write_report
 from headwater.pipelines.steps import AuditStage, BronzeBatch, ConformBatch, Runtime, StageDates, to_payload
 from headwater.quality.facts import DateSpread, HeldBatch, NumberSpread, ValueSpread, WithheldRows
@@ -178,6 +179,24 @@ def test_held_batches_and_carried_sources(runtime: Runtime) -> None:
     assert held_batches(runtime) == (HeldBatch("transactions", "b#1", 7, "volume", "too few"),)
     stage = StageDates.model_validate(staged(runtime, {"support_tickets": (DAY,)}).payload)
     assert carried_dates_by_source(runtime, stage) == {"support_tickets": (DAY,)}
+
+
+def test_a_decision_that_was_killed_half_way_is_finished_by_the_next(runtime: Runtime) -> None:
+    batches = tuple(BronzeBatch(id=f"b#{n}", records=7) for n in (1, 2))
+    step = ConformBatch(
+        table="transactions", run_date=date(2025, 3, 31), batches=batches, contract="", layout="", versions={}
+    )
+    finding = {"gate": "volume", "found": "too few", "holds": True}
+    commit(runtime, "silver", "transactions", step, {"findings": {"b#1": finding, "b#2": finding}})
+    killed = Decision(source="transactions", outcome="discard", batches=("b#1",))
+    runtime.ledger.begin(runtime.stream("decisions", "transactions"), to_payload(killed), table_version=0)
+    decide(runtime, "transactions", "release", ["b#2"])
+    assert held_batches(runtime) == ()
+    commits = runtime.ledger.stream(runtime.stream("decisions", "transactions")).commits
+    assert [(each.payload["outcome"], each.payload["batches"]) for each in commits] == [
+        ("discard", ["b#1"]),
+        ("release", ["b#2"]),
+    ]
 
 
 def test_withheld_rows_of_an_audit(runtime: Runtime) -> None:

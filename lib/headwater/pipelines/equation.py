@@ -169,9 +169,8 @@ def count_effects(effects: DataFrame, event_times: Sequence[str], fresh_by: str 
     duplicates = F.coalesce(F.sum(F.col(RECORDS) - 1), F.lit(0))
     newest = F.max(F.when(changed, F.col(f"`{fresh_by}`"))) if fresh_by else F.lit(None)
     buckets_written = F.collect_set(F.when(changed, F.col(BUCKET)))
-    row = effects.agg(*counts, duplicates, buckets_written, touched, F.unix_micros(newest.cast("timestamp"))).collect()[
-        0
-    ]
+    micros = F.unix_micros(newest.cast("timestamp"))
+    row = effects.agg(*counts, duplicates, buckets_written, touched, micros).collect()[0]
     *terms, buckets, touched_days, latest = row
     inserted, updated, unchanged, superseded, batch_duplicates = (int(term) for term in terms)
     return Effects(

@@ -61,9 +61,15 @@ def released_batches(runtime: Runtime, contract: TableContract, state: StreamSta
 def decide(runtime: Runtime, source: str, outcome: Literal["release", "discard"], batches: Sequence[str]) -> Commit:
     """Write a decision about held batches down.
 
+    A decision that was killed before it was done is finished first.
+
     Raises:
         ConfigError: there is no such source, or one of the batches does not wait.
+        WriterConflict: somebody else is deciding.
     """
+    stream = runtime.stream("decisions", source)
+    if left := runtime.ledger.stream(stream).open:
+        runtime.ledger.commit(runtime.ledger.resume(left), {})
     contract = next((each for each in runtime.project.tables.values() if each.source == source), None)
     waiting = [hold.batch.id for hold in waiting_holds(runtime, contract)] if contract else []
     if unknown := [each for each in batches if each not in waiting]:
@@ -73,7 +79,6 @@ def decide(runtime: Runtime, source: str, outcome: Literal["release", "discard"]
             remedy=f"Waiting: {', '.join(waiting) or 'none'}.",
             facts={"source": source, "value": unknown, "waiting": waiting},
         )
-    stream = runtime.stream("decisions", source)
     decision = Decision(source=source, outcome=outcome, batches=tuple(batches))
     intent = runtime.ledger.begin(stream, to_payload(decision), table_version=0)
     return runtime.ledger.commit(intent, {})
