@@ -8,6 +8,8 @@ SHELL := bash
 bin := .venv/bin
 # Java and the jars, for whatever runs outside spark-submit; computed in the recipe, because set-up may come first.
 with_env = eval "$$($(bin)/python scripts/setup.py --env)"; export SPARK_CONF_DIR="$(CURDIR)/conf/spark";
+# Tests that share a world stay in one process (tests/conftest.py); the longest begin first.
+side_by_side = -n 2 --dist loadgroup --no-loadscope-reorder
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +20,8 @@ setup: ## install the locked packages and jars into .venv and .cache (Python 3.1
 demo: setup ## run the built-in project against three live servers on this machine (ARGS="--customers 200")
 	@$(with_env) $(bin)/headwater demo $(ARGS)
 
-test: setup ## run all tests (ARGS="-k jdbc")
-	@$(with_env) $(bin)/pytest $(ARGS)
+test: setup ## run all tests in two processes (ARGS="-k jdbc", ARGS="-n 0" for one)
+	@$(with_env) $(bin)/pytest $(side_by_side) $(ARGS)
 
 check: setup lint ## lint, types, layers and the architecture tests: what a commit must pass
 	@$(bin)/pytest -q tests/architecture

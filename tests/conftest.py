@@ -1,4 +1,7 @@
-"""What several test folders share: one Spark session per test process, built by the code under test."""
+"""What several test folders share: one Spark session per test process, built by the code under test.
+
+`make test` runs two processes. What shares an expensive world stays in one of them, and the longest begin first.
+"""
 
 import gc
 import os
@@ -13,12 +16,27 @@ from headwater.config.project import SparkSettings
 from headwater.session import build_session
 
 _JARS = Path(__file__).parents[1] / ".cache" / "jars"
+_LONGEST_FIRST = ("published", "test_gates.py", "test_sensors.py", "test_quality.py", "test_mistakes.py")
 
 
 def pytest_configure() -> None:
     """Serve a bare `pytest` too: without the Makefile's exports, what it downloaded is used."""
     demo = sorted((_JARS / "demo").glob("*.jar"))
     os.environ.setdefault("HEADWATER_DEMO_CLASSPATH", os.pathsep.join(str(jar) for jar in demo))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests by the world they share, else by file; a stable sort keeps their order within."""
+    for item in items:
+        world = "published" if "published" in getattr(item, "fixturenames", ()) else item.path.name
+        item.add_marker(pytest.mark.xdist_group(world))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[int, str]:
+    mark = item.get_closest_marker("xdist_group")
+    world = mark.args[0] if mark else ""
+    return (_LONGEST_FIRST.index(world) if world in _LONGEST_FIRST else len(_LONGEST_FIRST), world)
 
 
 def pytest_collection_finish() -> None:

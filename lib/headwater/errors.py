@@ -64,6 +64,12 @@ class SourceUnavailable(HeadwaterError, Transient):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class SourceResting(HeadwaterError):
+    """A source that has just failed several times is not asked for a while; another try in this process is useless."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
 class StoreUnavailable(HeadwaterError):
     """The lake's storage took no write: it is full, read-only, or away. Not retried: what was begun stays open."""
 

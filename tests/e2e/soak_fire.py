@@ -29,6 +29,6 @@ def test_of_two_processes_on_one_run_one_wins(published: Published, jars: str, t
 def test_disks_that_are_full_at_ten_places(published: Published, jars: str, tmp_path: Path) -> None:
     lake = copied(published.before, tmp_path)
     for room in (20_000, 60_000, 150_000, 300_000, 500_000, 800_000, 1_200_000, 1_800_000, 2_500_000, 3_500_000):
-        assert filled(published, lake, jars, room, tmp_path) in (0, 4), room
+        assert filled(published, lake, jars, room, tmp_path, "run_pipeline") in (0, 4), room
     assert run(published, lake, "run_pipeline") == 0
     assert contents(lake) == contents(published.after)

@@ -112,8 +112,8 @@ def test_processes_that_wake_after_their_successors_are_refused(
         assert [commit.n for commit in ledger_of(lake).stream(f"{PIPELINE}/{source}/bronze").commits] == [1, 2]
 
 
-def filled(published: Published, lake: Path, jars: str, room: int, tmp_path: Path) -> int:
-    """Run D+1 where the lake's disk has little room; where a user may not mount one, files may not grow beyond it."""
+def filled(published: Published, lake: Path, jars: str, room: int, tmp_path: Path, *job: str) -> int:
+    """Run a job for D+1 where the lake's disk has little room; where a user may not mount one, files may not grow beyond it."""
     here = published.site
     variables = {
         **os.environ,
@@ -126,7 +126,7 @@ def filled(published: Published, lake: Path, jars: str, room: int, tmp_path: Pat
         "LAKE": str(lake),
         "DISK": str(tmp_path / "disk"),
     }
-    job = [sys.executable, "jobs/run_pipeline.py", "--date", str(here.days[1])]
+    command = [sys.executable, f"jobs/{job[0]}.py", "--date", str(here.days[1]), *job[1:]]
     mounted = """
         mount -t tmpfs -o size=$((USED + ROOM)) none "$DISK" && cp -r "$LAKE/." "$DISK" || exit 99
         "$@"; code=$?; rm -rf "$LAKE" && cp -r "$DISK" "$LAKE" || exit 98; exit $code"""
@@ -135,17 +135,23 @@ def filled(published: Published, lake: Path, jars: str, room: int, tmp_path: Pat
     (tmp_path / "disk").mkdir(exist_ok=True)
     may_mount = subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode == 0
     shell = ["unshare", "-rm", "bash", "-c", mounted] if may_mount else ["bash", "-c", limited]
-    done = subprocess.run([*shell, "bash", *job], cwd=ROOT, env=variables, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [*shell, "bash", *command], cwd=ROOT, env=variables, check=False, capture_output=True, text=True
+    )
     assert "Traceback" not in done.stderr, done.stderr
     if done.returncode:
         assert "store_write_failed" in done.stderr, done.stdout + done.stderr
     return done.returncode
 
 
-def test_a_full_disk_stops_a_run_and_room_lets_it_go_on(published: Published, jars: str, tmp_path: Path) -> None:
+def test_a_full_disk_stops_a_job_and_room_lets_it_go_on(published: Published, jars: str, tmp_path: Path) -> None:
     lake = copied(published.before, tmp_path)
-    for room in (60_000, 400_000, 900_000):
-        assert filled(published, lake, jars, room, tmp_path) == 4, room
+    jobs = [("extract_bronze", "--source", name) for name in SOURCES]
+    for job in (jobs[0], ("build_silver",), ("build_gold",)):
+        if job == ("build_silver",):
+            assert [run(published, lake, *each) for each in jobs[1:]] == [0, 0, 0]
+        assert filled(published, lake, jars, 60_000, tmp_path, *job) == 4, job
+        assert run(published, lake, *job) == 0
     assert run(published, lake, "run_pipeline") == 0
     assert contents(lake) == contents(published.after)
 

@@ -1,9 +1,11 @@
 """Only what may pass by itself is tried again, at growing and jittered distances."""
 
+from contextlib import suppress
+
 import pytest
 
-from headwater.errors import ConfigError, SourceUnavailable
-from headwater.retry import RetryPolicy, retry
+from headwater.errors import ConfigError, ExitCode, SourceResting, SourceUnavailable
+from headwater.retry import CircuitBreaker, RetryPolicy, retry
 
 
 class Flaky:
@@ -80,3 +82,90 @@ def test_a_policy_carries_its_pauses_and_attempts() -> None:
     with pytest.raises(SourceUnavailable):
         policy.call(Flaky(5))
     assert pauses == [0.5]
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def policy(clock: Clock) -> RetryPolicy:
+    return RetryPolicy(sleep=lambda _: None, random=lambda: 0.0, breaker=CircuitBreaker(clock))
+
+
+def refused(policy: RetryPolicy) -> bool:
+    """Whether the breaker keeps a call from being made."""
+    call = Flaky(0)
+    with suppress(SourceResting):
+        policy.call(call)
+    return call.calls == 0
+
+
+def test_a_refusal_tells_what_it_was_that_failed(policy: RetryPolicy) -> None:
+    with pytest.raises(SourceUnavailable):
+        policy.call(Flaky(3))
+    with pytest.raises(SourceResting) as refusal:
+        policy.call(Flaky(0))
+    error = refusal.value
+    assert (error.code, error.exit_code) == ("data_source_unavailable", ExitCode.UNAVAILABLE)
+    assert error.facts["circuit"] == "open"
+    assert error.message.startswith("failure 3 ")
+
+
+def test_three_failures_open_the_circuit_and_a_minute_later_a_trial_is_made(policy: RetryPolicy, clock: Clock) -> None:
+    with pytest.raises(SourceUnavailable):
+        policy.call(Flaky(3))
+    assert refused(policy)
+    clock.now += 59.9
+    assert refused(policy)
+    clock.now += 0.2
+    assert not refused(policy)
+    assert not refused(policy)
+
+
+def test_a_trial_that_fails_opens_the_circuit_for_as_long_again(policy: RetryPolicy, clock: Clock) -> None:
+    with pytest.raises(SourceUnavailable):
+        policy.call(Flaky(3))
+    clock.now += 61
+    trial = Flaky(9)
+    with pytest.raises(SourceResting):
+        policy.call(trial)
+    assert trial.calls == 1
+    clock.now += 59
+    assert refused(policy)
+    clock.now += 2
+    assert not refused(policy)
+
+
+def test_while_a_trial_is_made_the_others_are_refused(policy: RetryPolicy, clock: Clock) -> None:
+    with pytest.raises(SourceUnavailable):
+        policy.call(Flaky(3))
+    clock.now += 61
+    assert policy.call(lambda: refused(policy))
+    assert not refused(policy)
+
+
+def test_failures_that_an_answer_follows_do_not_add_up(policy: RetryPolicy) -> None:
+    for _ in range(4):
+        assert policy.call(Flaky(2)) == "answer"
+
+
+def test_mistakes_do_not_open_the_circuit(policy: RetryPolicy) -> None:
+    def wrong() -> None:
+        raise ConfigError("x", "wrong")
+
+    for _ in range(4):
+        with pytest.raises(ConfigError):
+            policy.call(wrong)
+    assert not refused(policy)

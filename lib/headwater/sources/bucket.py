@@ -16,17 +16,19 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
+    ConnectTimeoutError,
     CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
+    ReadTimeoutError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from headwater.config.sources import S3Connection
 from headwater.errors import HeadwaterError
 from headwater.sources.base import CONNECT_SECONDS, FileObject, Secrets
-from headwater.sources.failures import refused, throttled, unavailable, unknown
+from headwater.sources.failures import refused, throttled, timed_out, unavailable, unknown
 
 _READ_SECONDS = 20
 _HEADER_BYTES = 65_536
@@ -114,6 +116,8 @@ class Bucket:
                 yield client
         except ClientError as error:
             raise self._explain(error) or error from None
+        except (ConnectTimeoutError, ReadTimeoutError) as error:
+            raise timed_out(self.source, self.where, type(error).__name__) from None
         except (NoConnectionError, HTTPClientError) as error:
             raise unavailable(self.source, self.where, f"no answer ({type(error).__name__})") from None
         except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError):

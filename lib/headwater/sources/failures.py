@@ -17,6 +17,9 @@ _REFUSED = re.compile(
     r"password authentication failed|MongoSecurityException|InvalidAccessKeyId|SignatureDoesNotMatch"
     r"|(?:org\.apache\.hadoop\.fs\.s3a|java\.nio\.file)\.\S*AccessDenied|NoAuthWithAWSException"
 )
+_TIMED_OUT = re.compile(
+    r"(?i)\b(?:connect|read|socket)\w* timed out|SocketTimeoutException|MongoSocketReadTimeoutException"
+)
 _AWAY = re.compile(
     r"The connection attempt failed|Connection to \S+ refused|An I/O error occurred while sending to the backend"
     r"|This connection has been closed|terminating connection due to|the database system is (?:starting|shutting)"
@@ -33,6 +36,16 @@ def unavailable(source: str, where: str, reason: str) -> SourceUnavailable:
         "data_source_unavailable",
         f"Source {source}: {where} is not available: {reason}.",
         remedy="See that the server is up and that this machine reaches it, then run again.",
+        facts={"source": source, "where": where},
+    )
+
+
+def timed_out(source: str, where: str, reason: str) -> SourceUnavailable:
+    """The server took the call, or nobody refused it, and then nothing came for as long as we wait."""
+    return SourceUnavailable(
+        "connection_timeout",
+        f"Source {source}: {where} did not answer in time: {reason}.",
+        remedy="See whether the server is overloaded, or a firewall drops what this machine sends, then run again.",
         facts={"source": source, "where": where},
     )
 
@@ -88,6 +101,8 @@ def classify_spark_error(error: BaseException, source_name: str) -> HeadwaterErr
             remedy="Correct the user or the secret of the connection.",
             facts={"source": source_name, "path": f"sources.{source_name}.connection"},
         )
+    if found := _TIMED_OUT.search(text):
+        return timed_out(source_name, "its server", found[0])
     if found := _AWAY.search(text):
         return unavailable(source_name, "its server", f"it went away during the read ({found[0]})")
     return None

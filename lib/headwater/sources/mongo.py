@@ -35,7 +35,7 @@ from headwater.sources.base import (
     next_window,
     settled,
 )
-from headwater.sources.failures import reading, refused, unavailable, unknown
+from headwater.sources.failures import reading, refused, timed_out, unavailable, unknown
 
 Client: TypeAlias = pymongo.MongoClient[dict[str, Any]]
 
@@ -135,7 +135,8 @@ class MongoCollection:
             return refused(self.name, self.spec.connection, address(uri)) if is_refusal else error
         if isinstance(error, ConnectionFailure):
             reason = str(error).split(" (configured", maxsplit=1)[0].split(", Timeout", maxsplit=1)[0]
-            return unavailable(self.name, address(uri), reason)
+            describe = timed_out if "timed out" in reason else unavailable
+            return describe(self.name, address(uri), reason)
         return error
 
     def _uri(self) -> str:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from headwater.config.sources import JdbcConnection
 from headwater.errors import HeadwaterError
 from headwater.sources.base import CONNECT_SECONDS
-from headwater.sources.failures import refused, unavailable, unknown
+from headwater.sources.failures import refused, timed_out, unavailable, unknown
 
 Session: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -92,6 +92,8 @@ class Server:
         if "database" in text and "does not exist" in text:
             remedy = "Correct the database at the end of the URL."
             return unknown("database", self.database, f"connections.{self.connection}.url", remedy=remedy)
+        if isinstance(error, psycopg.errors.ConnectionTimeout):
+            return timed_out(self.source, self.where, f"nothing within {CONNECT_SECONDS} s")
         return unavailable(self.source, self.where, text.strip().splitlines()[-1].strip().rstrip("?."))
 
 

@@ -50,6 +50,7 @@ class World:
     name: str
     pauses: list[float] = field(default_factory=list)
     secrets_asked: Callable[[str], None] = lambda _: None
+    attempts: int = 3
     id_column = "_id"
 
     def open(self, clock: datetime | None, spec: Any, connection: Any, **secrets: str) -> Source:
@@ -62,7 +63,7 @@ class World:
             self.secrets_asked(used_by)
             return SecretStr(known[reference])
 
-        policy = RetryPolicy(sleep=self.pauses.append, random=lambda: 1.0)
+        policy = RetryPolicy(sleep=self.pauses.append, random=lambda: 1.0, attempts=self.attempts)
         return open_source(spec, connection, secrets=resolve, clock=(lambda: clock) if clock else None, policy=policy)
 
     def ids(self, frame: DataFrame) -> list[str]:
@@ -99,8 +100,8 @@ class JdbcWorld(World):
     def source(self, clock: datetime | None = T1, **changes: Any) -> Source:
         return self.open(clock, self.spec(**changes), self.connection())
 
-    def unreachable(self) -> Source:
-        return self.open(T1, self.spec(), self.connection(url=f"jdbc:postgresql://{NOWHERE}/crm"))
+    def at(self, where: str) -> Source:
+        return self.open(T1, self.spec(), self.connection(url=f"jdbc:postgresql://{where}/crm"))
 
     def refused(self) -> Source:
         return self.open(T1, self.spec(), self.connection(), PASSWORD=WRONG)
@@ -132,8 +133,9 @@ class MongoWorld(World):
     def source(self, clock: datetime | None = T1, **changes: Any) -> Source:
         return self.open(clock, self.spec(**changes), MongoConnection(kind="mongo", uri="env:URI"))
 
-    def unreachable(self) -> Source:
-        return self.open(T1, self.spec(), MongoConnection(kind="mongo", uri="env:URI"), URI=f"mongodb://{NOWHERE}")
+    def at(self, where: str) -> Source:
+        uri = f"mongodb://{where}/?serverSelectionTimeoutMS=500&connectTimeoutMS=200"
+        return self.open(T1, self.spec(), MongoConnection(kind="mongo", uri="env:URI"), URI=uri)
 
     def refused(self) -> Source:
         uri = self.stack.mongo_uri.replace("mongodb://", f"mongodb://reader:{WRONG}@")
@@ -179,8 +181,8 @@ class FilesWorld(World):
     def source(self, clock: datetime | None = T1, **changes: Any) -> Source:
         return self.open(clock, self.spec(**changes), self.connection())
 
-    def unreachable(self) -> Source:
-        return self.open(T1, self.spec(), self.connection(endpoint=f"http://{NOWHERE}"))
+    def at(self, where: str) -> Source:
+        return self.open(T1, self.spec(), self.connection(endpoint=f"http://{where}"))
 
     def refused(self) -> Source:
         return self.open(T1, self.spec(), self.connection(), SECRET=WRONG, ACCESS="AKIA0000000000000000")

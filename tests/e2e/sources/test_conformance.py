@@ -1,5 +1,6 @@
 """What every source promises, whatever it reads."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 from tests.e2e.sources.conftest import DAY, NOWHERE, T1, WRONG, FilesWorld
 
-from headwater.errors import ConfigError, ExitCode, SourceUnavailable
+from headwater.errors import ConfigError, ExitCode, SourceResting, SourceUnavailable
 from headwater.sources.base import FileList, Window, extent_from_json, extent_to_json
 
 TEN_MINUTES = timedelta(minutes=10)
@@ -65,7 +66,7 @@ def test_an_empty_source_is_no_error(world: Any, spark: SparkSession) -> None:
 
 def test_an_unreachable_server_is_tried_three_times(world: Any) -> None:
     with pytest.raises(SourceUnavailable) as caught:
-        world.unreachable().extent([])
+        world.at(NOWHERE).extent([])
     error = caught.value
     assert (error.code, error.exit_code) == ("data_source_unavailable", ExitCode.UNAVAILABLE)
     assert error.facts["where"] == NOWHERE
@@ -76,11 +77,25 @@ def test_an_unreachable_server_is_tried_three_times(world: Any) -> None:
     assert "\n" not in error.message
 
 
-def test_an_unreachable_server_is_named_when_reading_too(world: Any, spark: SparkSession) -> None:
-    extent = FileList((), T1) if isinstance(world, FilesWorld) else Window(None, T1)
-    with pytest.raises(SourceUnavailable) as caught, world.unreachable().read(spark, extent):
+def test_a_server_that_never_answers_is_given_up(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headwater.sources.bucket._READ_SECONDS", 1)
+    world.attempts = 1
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(SourceUnavailable) as caught:
+            world.at(where).extent([])
+    assert (caught.value.code, caught.value.facts["where"]) == ("connection_timeout", where)
+
+
+def test_an_unreachable_server_is_named_when_reading_too_and_then_left_alone(world: Any, spark: SparkSession) -> None:
+    source, extent = world.at(NOWHERE), FileList((), T1) if isinstance(world, FilesWorld) else Window(None, T1)
+    with pytest.raises(SourceUnavailable) as caught, source.read(spark, extent):
         pytest.fail("opened")
     assert caught.value.facts["attempts"] == 3
+    with pytest.raises(SourceResting) as refused:
+        source.extent([])
+    assert refused.value.facts["where"] == NOWHERE
+    assert world.pauses == [1.0, 2.0]
 
 
 def test_wrong_credentials_are_a_mistake_in_conf(world: Any) -> None:
