@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from headwater.boundary import Job, run_job
-from headwater.pipelines.pipeline import plan_tables, run_tables
+from headwater.pipelines.pipeline import plan_tables, reported, run_tables
 
 JOB = Job(
     name="build_silver",
     about=str(__doc__),
     plans=lambda runtime, _args: plan_tables(runtime),
-    story=lambda runtime, _args: run_tables(runtime),
+    story=lambda runtime, _args: reported(run_tables, runtime),
 )
 
 

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from headwater.boundary import Job, run_job
-from headwater.pipelines.pipeline import run_publish
+from headwater.pipelines.pipeline import reported, run_publish
 from headwater.pipelines.publication import plan_publish
 
 JOB = Job(
     name="publish_gold",
     about=str(__doc__),
     plans=lambda runtime, _args: [plan_publish(runtime)],
-    story=lambda runtime, _args: run_publish(runtime),
+    story=lambda runtime, _args: reported(run_publish, runtime),
 )
 
 

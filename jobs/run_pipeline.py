@@ -4,13 +4,13 @@ import sys
 from collections.abc import Sequence
 
 from headwater.boundary import Job, run_job
-from headwater.pipelines.pipeline import plan_pipeline, run_pipeline
+from headwater.pipelines.pipeline import plan_pipeline, reported, run_pipeline
 
 JOB = Job(
     name="run_pipeline",
     about=str(__doc__),
     plans=lambda runtime, _args: plan_pipeline(runtime),
-    story=lambda runtime, _args: run_pipeline(runtime),
+    story=lambda runtime, _args: reported(run_pipeline, runtime),
 )
 
 

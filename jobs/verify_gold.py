@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from headwater.boundary import Job, run_job
 from headwater.pipelines.audit import plan_audit
-from headwater.pipelines.pipeline import run_audit
+from headwater.pipelines.pipeline import reported, run_audit
 
 JOB = Job(
     name="verify_gold",
     about=str(__doc__),
     plans=lambda runtime, _args: [plan_audit(runtime)],
-    story=lambda runtime, _args: run_audit(runtime),
+    story=lambda runtime, _args: reported(run_audit, runtime),
 )
 
 

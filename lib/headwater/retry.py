@@ -38,7 +38,7 @@ class CircuitBreaker:
         """Do the work, unless the breaker is open.
 
         Raises:
-            SourceResting: it is; the code is that of the last failure.
+            SourceResting: it is; the facts name the code of the last failure.
             HeadwaterError: what the work raises.
         """
         self._require_closed()
@@ -60,10 +60,10 @@ class CircuitBreaker:
             left = self._opened_at + OPEN_SECONDS - self._clock()
             if left > 0:
                 raise SourceResting(
-                    self._last.code,
+                    "circuit_open",
                     f"{self._last.message} It failed {self._failures} times and is left alone for {left:.0f} s.",
                     remedy=self._last.remedy,
-                    facts=self._last.facts | {"circuit": "open"},
+                    facts=self._last.facts | {"cause": self._last.code},
                 )
             # This call is the trial; until it has ended, the others are refused.
             self._opened_at = self._clock()

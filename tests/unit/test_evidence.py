@@ -12,7 +12,9 @@ from deltalake import write_deltalake
 from headwater.boundary import open_runtime
 from headwater.config.base import JsonValue
 from headwater.config.project import load_project
+from headwater.errors import DataRejected
 from headwater.pipelines import audit as audits
+from headwater.pipelines.equation import TERMS
 from headwater.pipelines.evidence import (
     carried_dates_by_source,
     distributions_of,
@@ -23,9 +25,11 @@ from headwater.pipelines.evidence import (
     withheld_rows,
 )
 from headwater.pipelines.gates import Decision, decide
+from headwater.pipelines.pipeline import reported
 from headwater.pipelines.report import write_report
 from headwater.pipelines.steps import AuditStage, BronzeBatch, ConformBatch, Runtime, StageDates, to_payload
 from headwater.quality.facts import DateSpread, HeldBatch, NumberSpread, ValueSpread, WithheldRows
+from headwater.state.runs import StepRow
 from headwater.state.streams import Commit
 from headwater.tables.quarantine import masked_examples, open_reasons
 from headwater.tables.sample import rows_of_date
@@ -52,6 +56,10 @@ def runtime(tmp_path: Path) -> Runtime:
 def commit(runtime: Runtime, stage: str, name: str, step: object, facts: Mapping[str, JsonValue]) -> Commit:
     intent = runtime.ledger.begin(runtime.stream(stage, name), to_payload(step))
     return runtime.ledger.commit(intent, facts)
+
+
+def step_row(step: str, stream: str, n: int) -> StepRow:
+    return StepRow(run_id="run-1", step=step, stream=stream, n=n, started_at=AT, seconds=1.0, facts={})
 
 
 def audit(runtime: Runtime, day: int, **facts: JsonValue) -> Commit:
@@ -295,6 +303,9 @@ def test_the_written_report_has_all_of_it(runtime: Runtime, tmp_path: Path) -> N
     suite = audits._suite_digest(runtime)
     audit(runtime, 31, suite=suite, withheld=1, ranges={"total_spend_30d": "total_spend_30d >= 0"})
     write_report(runtime)
+    assert not (tmp_path / "ops/reports").exists(), "another run staged this"
+    runtime.run_log.append_step(step_row("audit", runtime.stream("audit", VIEW), 2))
+    write_report(runtime)
     found = json.loads((tmp_path / "ops/reports/run-1.json").read_text())
     assert [(hold["batch"], hold["records"], hold["found"]) for hold in found["held"]] == [("b#2", 9, "too many")]
     assert (found["stale_sources"], found["withheld"]["rows"], found["withheld"]["of"]) == (["support_tickets"], 1, 310)
@@ -310,6 +321,40 @@ def test_the_written_report_has_all_of_it(runtime: Runtime, tmp_path: Path) -> N
 
 def test_nothing_audited_writes_no_report(runtime: Runtime, tmp_path: Path) -> None:
     write_report(runtime)
-    staged(runtime)
+    stage = staged(runtime)
+    runtime.run_log.append_step(step_row("stage", stage.stream, stage.n))
     write_report(runtime)
     assert not (tmp_path / "ops/reports").exists()
+
+
+def test_a_run_that_a_gate_stopped_reports_what_it_did_and_not_what_was_staged_before(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    staged(runtime)
+    audit(runtime, 30, suite=audits._suite_digest(runtime))
+    step = ConformBatch(table="transactions", run_date=DAY, batches=(), contract="", layout="", versions={})
+    facts = {**dict.fromkeys(TERMS, 0), "extracted": 3, "quarantined": 3, "reasons": {"currency": 3}}
+    for n in (1, 2):
+        done = commit(runtime, "silver", "transactions", step, {**facts, "extracted": n, "quarantined": n})
+    runtime.run_log.append_step(step_row("conform", done.stream, done.n))
+
+    def stops(_: Runtime) -> tuple[Commit, ...]:
+        raise DataRejected("volume", "a batch is held")
+
+    with pytest.raises(DataRejected):
+        reported(stops, runtime)
+    found = json.loads((tmp_path / "ops/reports/run-1.json").read_text())
+    assert (found["passed"], found["checks"], found["dates"]) == (False, [], [])
+    assert [row["extracted"] for row in found["rows"]] == [2]
+    assert found["quarantine"] == {"transactions": {"currency": 3}}
+    assert [each["observed"] for each in found["anomalies"]] == ["a batch is held"]
+
+
+def test_of_steps_that_failed_the_report_tells_what_gates_said(runtime: Runtime, tmp_path: Path) -> None:
+    def fails(_: Runtime) -> tuple[Commit, ...]:
+        raise ExceptionGroup("2 failed", [DataRejected("schema", "a column is gone"), OSError("away")])
+
+    with pytest.raises(ExceptionGroup):
+        reported(fails, runtime)
+    found = json.loads((tmp_path / "ops/reports/run-1.json").read_text())
+    assert [each["observed"] for each in found["anomalies"]] == ["a column is gone"]

@@ -3,8 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, timedelta
 from html.parser import HTMLParser
 
 import pytest
@@ -62,7 +61,6 @@ def _report(*results: CheckResult, rows: tuple[RowEquation, ...] = (BALANCED,)) 
         quarantine={"orders": {"currency": 2, "missing:amount": 4}},
         steps=(StepTiming("extract orders", "done", 0, 5), StepTiming("stage", "done", 1.25, 118.75)),
         layout=(TableLayout("gold/churn", 3, 1_234_567),),
-        sample=({"id": "U1", "spend": Decimal("1.50"), "day": _DAY, "stale": [], "rate": float("nan"), "gone": None},),
     )
 
 
@@ -143,14 +141,18 @@ def test_json_holds_the_four_parts_and_survives_a_strict_parser() -> None:
     assert (found["metrics"]["duration_seconds"], found["metrics"]["bytes"]) == (120.0, 1_234_567)
     assert found["dimensions"] == {"uniqueness": {"passed": 1, "failed": 0}, "validity": {"passed": 0, "failed": 2}}
     assert found["rows"][0]["adds_up"] is True
-    assert found["sample"] == [
-        {"id": "U1", "spend": "1.50", "day": "2025-03-31", "stale": [], "rate": None, "gone": None}
-    ]
 
 
-def test_datetime_keeps_its_time_in_json() -> None:
-    report = replace(_report(KEY), sample=({"at": datetime(2025, 3, 31, 2, 0, 5)},))  # noqa: DTZ001 - as Spark hands it
-    assert report_json(report)["sample"] == [{"at": "2025-03-31T02:00:05"}]
+def test_a_run_that_a_gate_stopped_says_so_before_anything_else() -> None:
+    report = replace(_report(), dates=(), stopped=("orders: column amount is gone",), held=(HELD,))
+    found = report_json(report)
+    assert not found["passed"]
+    assert found["metrics"]["data_quality_score"] is None
+    assert [(each["kind"], each["observed"]) for each in found["anomalies"]] == [("gate", report.stopped[0])]
+    text = _read(report_html(report)).text
+    assert text.index("Stopped. Readers keep what they had before this run.") < text.index(report.stopped[0])
+    assert "not judged" in text
+    assert "Run run-1 of 2025-03-31: no feature date" in text
 
 
 @pytest.mark.parametrize("term", ["extracted", "replayed", "inserted", "updated", "unchanged", "superseded"])
@@ -236,7 +238,7 @@ def test_nothing_from_the_rows_becomes_markup() -> None:
                 DateSpread(evil, 1, 1, None, None),
             ),
         ),
-        sample=({evil: evil},),
+        stopped=(evil,),
     )
     found = _read(report_html(report))
     assert "script" not in {tag for tag, _ in found.tags}
@@ -394,7 +396,6 @@ def test_contents_lead_to_every_section_in_order() -> None:
         "#trends",
         "#storage",
         "#steps",
-        "#sample",
     ]
     assert [f"#{attributes['id']}" for tag, attributes in found.tags if tag == "section"] == links
 

@@ -118,8 +118,8 @@ def test_a_refusal_tells_what_it_was_that_failed(policy: RetryPolicy) -> None:
     with pytest.raises(SourceResting) as refusal:
         policy.call(Flaky(0))
     error = refusal.value
-    assert (error.code, error.exit_code) == ("data_source_unavailable", ExitCode.UNAVAILABLE)
-    assert error.facts["circuit"] == "open"
+    assert (error.code, error.exit_code) == ("circuit_open", ExitCode.UNAVAILABLE)
+    assert error.facts["cause"] == "data_source_unavailable"
     assert error.message.startswith("failure 3 ")
 
 

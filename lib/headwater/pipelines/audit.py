@@ -19,6 +19,8 @@ from headwater.state.runs import CheckRow
 from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, read_at
 
+NOTHING_STAGED = "nothing is staged that is not published already"
+
 
 def plan_audit(runtime: Runtime) -> Plan:
     """Plan the audit of the last stage batch, unless these checks have judged it already."""
@@ -28,11 +30,10 @@ def plan_audit(runtime: Runtime) -> Plan:
     title = f"audit {view.name}"
     if state.open is not None:
         return Plan(title, (unfinished(stream, state.open),))
-    staged = runtime.ledger.stream(runtime.stream("stage", view.name)).commits
-    if not staged:
-        return Plan(title, (), ("nothing is staged",))
-    last = staged[-1]
-    if _published(runtime, last.n) or verdict_of(runtime, last.n) is not None:
+    last = unpublished(runtime)
+    if last is None:
+        return Plan(title, (), (NOTHING_STAGED,))
+    if verdict_of(runtime, last.n) is not None:
         return Plan(title, (), ("the staged rows have their verdict already",))
     stage = StageDates.model_validate(last.payload)
     step = AuditStage(
@@ -78,6 +79,16 @@ def audit_stage(step: AuditStage, batch: Batch, runtime: Runtime) -> dict[str, J
     }
 
 
+def unpublished(runtime: Runtime) -> Commit | None:
+    """The last stage batch, None when nothing waits for publication."""
+    view = runtime.project.view.name
+    staged = runtime.ledger.stream(runtime.stream("stage", view)).commits
+    publications = runtime.ledger.stream(runtime.stream("publish", view)).commits
+    if not staged or any(PublishStage.model_validate(each.payload).stage_n == staged[-1].n for each in publications):
+        return None
+    return staged[-1]
+
+
 def verdict_of(runtime: Runtime, stage_n: int) -> Commit | None:
     """The latest verdict that the present checks gave on a stage batch."""
     digest = _suite_digest(runtime)
@@ -95,15 +106,23 @@ def require_passed(runtime: Runtime) -> None:
     Raises:
         DataRejected: a blocking check failed, or the rows were never audited.
     """
-    staged = runtime.ledger.stream(runtime.stream("stage", runtime.project.view.name)).commits
-    if not staged or _published(runtime, staged[-1].n):
-        return
-    verdict = verdict_of(runtime, staged[-1].n)
+    if (staged := unpublished(runtime)) is not None:
+        passed_verdict(runtime, staged)
+
+
+def passed_verdict(runtime: Runtime, staged: Commit) -> Commit:
+    """The verdict on staged rows that may be published.
+
+    Raises:
+        DataRejected: a blocking check failed, or the rows were never audited.
+    """
+    verdict = verdict_of(runtime, staged.n)
     if verdict is None or not verdict.facts["passed"]:
-        raise rejection(runtime, staged[-1], verdict)
+        raise _rejection(runtime, staged, verdict)
+    return verdict
 
 
-def rejection(runtime: Runtime, staged: Commit, verdict: Commit | None) -> DataRejected:
+def _rejection(runtime: Runtime, staged: Commit, verdict: Commit | None) -> DataRejected:
     """The error that says why staged rows may not be published."""
     view = runtime.project.view.name
     if verdict is None:
@@ -128,11 +147,6 @@ def check_rows(runtime: Runtime, staged: Commit, verdict: Commit) -> list[CheckR
     rows = [row for row in runtime.run_log.checks(stage_n=staged.n) if row.run_id == verdict.run_id]
     last = max((row.at for row in rows), default=None)
     return [row for row in rows if row.at == last]
-
-
-def _published(runtime: Runtime, stage_n: int) -> bool:
-    commits = runtime.ledger.stream(runtime.stream("publish", runtime.project.view.name)).commits
-    return any(PublishStage.model_validate(commit.payload).stage_n == stage_n for commit in commits)
 
 
 def _suite_digest(runtime: Runtime) -> str:

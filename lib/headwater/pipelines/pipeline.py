@@ -1,7 +1,9 @@
 """The whole flow in one session: every source, every table, stage, audit, publish."""
 
+from collections.abc import Callable
 from functools import partial
 
+from headwater.errors import DataRejected
 from headwater.pipelines.audit import plan_audit, require_passed
 from headwater.pipelines.bronze import plan_extract
 from headwater.pipelines.gates import require_nothing_held
@@ -12,6 +14,27 @@ from headwater.pipelines.run import run_plan, run_planned
 from headwater.pipelines.silver import plan_conform
 from headwater.pipelines.steps import Plan, Runtime
 from headwater.state.streams import Commit
+
+
+def reported(story: Callable[[Runtime], tuple[Commit, ...]], runtime: Runtime) -> tuple[Commit, ...]:
+    """Run a story that leaves a quality report when it did something, and when a gate stops it.
+
+    Raises:
+        DataRejected: as the story does; its report is written by then.
+        ExceptionGroup: as the story does.
+    """
+    try:
+        commits = story(runtime)
+    except DataRejected as stop:
+        write_report(runtime, [stop])
+        raise
+    except ExceptionGroup as failed:
+        if stops := [error for error in failed.exceptions if isinstance(error, DataRejected)]:
+            write_report(runtime, stops)
+        raise
+    if commits:
+        write_report(runtime)
+    return commits
 
 
 def run_sources(runtime: Runtime) -> tuple[Commit, ...]:
@@ -44,17 +67,13 @@ def run_audit(runtime: Runtime) -> tuple[Commit, ...]:
         DataRejected: a blocking check failed; the results are in the ledger.
     """
     commits = run_planned(lambda: plan_audit(runtime), runtime)
-    write_report(runtime)
     require_passed(runtime)
     return commits
 
 
 def run_publish(runtime: Runtime) -> tuple[Commit, ...]:
     """Publish what the audit let through."""
-    commits = run_planned(lambda: plan_publish(runtime), runtime)
-    if commits:
-        write_report(runtime)
-    return commits
+    return run_planned(lambda: plan_publish(runtime), runtime)
 
 
 def run_stage(runtime: Runtime) -> tuple[Commit, ...]:

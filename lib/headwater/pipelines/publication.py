@@ -5,7 +5,7 @@ from datetime import date
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
-from headwater.pipelines.audit import rejection, verdict_of
+from headwater.pipelines.audit import NOTHING_STAGED, passed_verdict, unpublished
 from headwater.pipelines.gold import published_dates, view_schema
 from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
 from headwater.quality.withholding import publishable
@@ -35,18 +35,12 @@ def plan_publish(runtime: Runtime) -> Plan:
     title = f"publish {view.name}"
     if state.open is not None:
         return Plan(title, (unfinished(stream, state.open),))
-    staged = runtime.ledger.stream(runtime.stream("stage", view.name)).commits
-    if not staged:
-        return Plan(title, (), ("nothing is staged",))
-    last = staged[-1]
-    published = [PublishStage.model_validate(commit.payload) for commit in state.commits]
-    if any(publication.stage_n == last.n for publication in published):
-        return Plan(title, (), ("the staged dates are published already",))
-    verdict = verdict_of(runtime, last.n)
-    if verdict is None or not verdict.facts["passed"]:
-        raise rejection(runtime, last, verdict)
+    last = unpublished(runtime)
+    if last is None:
+        return Plan(title, (), (NOTHING_STAGED,))
+    verdict = passed_verdict(runtime, last)
     step = StageDates.model_validate(last.payload)
-    before = published_dates(published)
+    before = published_dates(PublishStage.model_validate(commit.payload) for commit in state.commits)
     after = before | set(step.dates)
     closed_already = closed_months(before, max(before, default=date.min))
     touched = {day.replace(day=1) for day in step.dates}

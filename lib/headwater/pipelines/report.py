@@ -1,14 +1,16 @@
-"""The quality report of the last staged batch, written beside the ledger as JSON and as a page."""
+"""The quality report of a run, as JSON and as a page: how what it staged was judged, or what stopped it before."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast, get_args
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
 from headwater.config.quality import Dimension
+from headwater.errors import DataRejected
 from headwater.pipelines.audit import check_rows, verdict_of
 from headwater.pipelines.equation import TERMS
 from headwater.pipelines.evidence import (
@@ -29,45 +31,48 @@ from headwater.state.runs import CheckRow, StepRow
 from headwater.state.streams import Commit
 from headwater.tables.delta import exists
 
+_OF_STAGED = ("stage", "audit", "publish")
 
-def write_report(runtime: Runtime) -> None:
-    """Write `ops/reports/<run_id>.json` and `.html` about the last staged batch, if it has a verdict."""
-    view = runtime.project.view
-    staged = runtime.ledger.stream(runtime.stream("stage", view.name)).commits
-    verdict = verdict_of(runtime, staged[-1].n) if staged else None
-    if verdict is None:
+
+def write_report(runtime: Runtime, stopped: Sequence[DataRejected] = ()) -> None:
+    """Write `ops/reports/<run_id>.json` and `.html` about what this run staged, or why it came to stage nothing.
+
+    Args:
+        runtime: whose run it is.
+        stopped: what ended the run early.
+    """
+    report = _report(runtime, stopped)
+    if report is None:
         return
-    report = _assemble(runtime, staged[-1], verdict)
     folder = runtime.project.path("ops", "reports")
     write_file(f"{folder}/{runtime.run_id}.json", json.dumps(report_json(report), indent=2, default=str))
     write_file(f"{folder}/{runtime.run_id}.html", report_html(report))
 
 
-def _assemble(runtime: Runtime, staged: Commit, verdict: Commit) -> QualityReport:
+def _report(runtime: Runtime, stopped: Sequence[DataRejected]) -> QualityReport | None:
+    steps = runtime.run_log.steps(runtime.run_id)
+    commits = runtime.ledger.stream(runtime.stream("stage", runtime.project.view.name)).commits
+    ours = any(each.step in _OF_STAGED for each in steps) or any("stage_n" in error.facts for error in stopped)
+    verdict = verdict_of(runtime, commits[-1].n) if commits and ours else None
+    if verdict is not None:
+        return _of_staged(runtime, steps, commits[-1], verdict)
+    return _of_stop(runtime, steps, stopped) if stopped else None
+
+
+def _of_staged(runtime: Runtime, steps: Sequence[StepRow], staged: Commit, verdict: Commit) -> QualityReport:
     project, step = runtime.project, StageDates.model_validate(staged.payload)
-    checks = check_rows(runtime, staged, verdict)
     batches = _silver_batches(runtime, step, staged.n)
-    reasons: dict[str, Counter[str]] = {}
-    for source, commit in batches:
-        found = commit.facts["reasons"]
-        counts = {str(name): int(str(count)) for name, count in found.items()} if isinstance(found, dict) else {}
-        reasons.setdefault(source, Counter()).update(counts)
+    reasons = _reasons(batches)
     withheld = withheld_rows(verdict)
     if withheld:
         reasons[project.view.name] = Counter(withheld_reasons(runtime, staged))
-    quarantine = {name: dict(counts) for name, counts in reasons.items() if counts}
-    return QualityReport(
-        pipeline=project.pipeline,
-        run_id=runtime.run_id,
-        run_date=runtime.run_date,
+    records = _bronze_batches(batches) | {staged.batch_id}
+    return replace(
+        _of_batches(runtime, steps, batches),
         dates=step.dates,
-        verdict=Verdict(tuple(_check(row) for row in checks)),
-        rows=tuple(_equation(source, commit) for source, commit in batches),
-        quarantine=quarantine,
-        examples={name: examples_of(runtime, name, _bronze_batches(staged, batches)) for name in quarantine},
-        steps=_timings(runtime.run_log.steps(runtime.run_id)),
-        layout=tuple(_layout(project.path("gold", name), name) for name in _published_tables(runtime)),
-        held=held_batches(runtime),
+        verdict=Verdict(tuple(_check(row) for row in check_rows(runtime, staged, verdict))),
+        quarantine={name: dict(counts) for name, counts in reasons.items()},
+        examples={name: examples_of(runtime, name, records) for name in reasons},
         carried=carried_dates_by_source(runtime, step),
         withheld=withheld,
         trend=trend_to(runtime, verdict),
@@ -75,10 +80,52 @@ def _assemble(runtime: Runtime, staged: Commit, verdict: Commit) -> QualityRepor
     )
 
 
-def _bronze_batches(staged: Commit, batches: Sequence[tuple[str, Commit]]) -> frozenset[str]:
-    """Batches whose records the report counts, as quarantine names them; a withheld row's is its stage batch."""
+def _of_stop(runtime: Runtime, steps: Sequence[StepRow], stopped: Sequence[DataRejected]) -> QualityReport:
+    done = {(each.stream, each.n) for each in steps}
+    batches = [
+        (contract.source, commit)
+        for name, contract in runtime.project.tables.items()
+        for commit in runtime.ledger.stream(runtime.stream("silver", name)).commits
+        if (commit.stream, commit.n) in done
+    ]
+    reasons, records = _reasons(batches), _bronze_batches(batches)
+    return replace(
+        _of_batches(runtime, steps, batches),
+        stopped=tuple(error.message for error in stopped),
+        quarantine={name: dict(counts) for name, counts in reasons.items()},
+        examples={name: examples_of(runtime, name, records) for name in reasons},
+    )
+
+
+def _of_batches(runtime: Runtime, steps: Sequence[StepRow], batches: Sequence[tuple[str, Commit]]) -> QualityReport:
+    """What every report tells."""
+    project = runtime.project
+    return QualityReport(
+        pipeline=project.pipeline,
+        run_id=runtime.run_id,
+        run_date=runtime.run_date,
+        rows=tuple(_equation(source, commit) for source, commit in batches),
+        steps=_timings(steps),
+        layout=tuple(_layout(project.path("gold", name), name) for name in _published_tables(runtime)),
+        held=held_batches(runtime),
+    )
+
+
+def _reasons(batches: Sequence[tuple[str, Commit]]) -> dict[str, Counter[str]]:
+    """Quarantined records by source and reason."""
+    reasons: dict[str, Counter[str]] = {}
+    for source, commit in batches:
+        found = commit.facts["reasons"]
+        if isinstance(found, dict) and found:
+            counts = {str(name): int(str(count)) for name, count in found.items()}
+            reasons.setdefault(source, Counter()).update(counts)
+    return reasons
+
+
+def _bronze_batches(batches: Sequence[tuple[str, Commit]]) -> frozenset[str]:
+    """Batches whose records the report counts, as quarantine names them."""
     steps = [ConformBatch.model_validate(commit.payload) for _, commit in batches]
-    return frozenset([staged.batch_id, *(batch.id for step in steps for batch in (*step.batches, *step.released))])
+    return frozenset(batch.id for step in steps for batch in (*step.batches, *step.released))
 
 
 def _published_tables(runtime: Runtime) -> tuple[str, ...]:

@@ -206,6 +206,7 @@ class QualityReport:
     """Everything that a report tells about one run.
 
     Attributes:
+        stopped: what a gate said that ended the run before it could stage anything.
         dates: feature dates that the run covers.
         quarantine: per source, or per view for rows withheld, records by reason; a record with two
             reasons counts under both.
@@ -213,14 +214,14 @@ class QualityReport:
         held: batches that wait for a decision.
         carried: per source, dates whose features keep the values published last.
         trend: audits of the view up to this one, oldest first.
-        sample: a few feature rows, column by column.
     """
 
     pipeline: str
     run_id: str
     run_date: date
-    dates: tuple[date, ...]
-    verdict: Verdict
+    dates: tuple[date, ...] = ()
+    verdict: Verdict = Verdict(())
+    stopped: tuple[str, ...] = ()
     rows: tuple[RowEquation, ...] = ()
     quarantine: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     steps: tuple[StepTiming, ...] = ()
@@ -231,12 +232,11 @@ class QualityReport:
     examples: Mapping[str, Mapping[str, tuple[Example, ...]]] = field(default_factory=dict)
     trend: tuple[AuditPoint, ...] = ()
     distributions: Distributions | None = None
-    sample: tuple[Mapping[str, object], ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether no blocking check failed and every source's records add up."""
-        return self.verdict.passed and not self.unbalanced
+        """Whether nothing stopped the run, no blocking check failed and every source's records add up."""
+        return not self.stopped and self.verdict.passed and not self.unbalanced
 
     @property
     def score(self) -> float:

@@ -43,7 +43,6 @@ th{font-weight:500;color:var(--soft);font-size:.8125rem;white-space:nowrap}
 tr+tr td,thead+tbody tr:first-child td{border-top:1px solid var(--line)}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td.mark{font-weight:600;white-space:nowrap}
-.wide td{white-space:nowrap}
 a{color:var(--accent)}
 nav{margin:1.25rem 0 0;display:flex;flex-wrap:wrap;gap:.25rem 1.1rem;font-size:.9375rem}
 code{font:.8125rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
@@ -83,7 +82,8 @@ text-align:right;white-space:normal;overflow-wrap:anywhere}
 .stack td:first-child{font-weight:600}
 .stack td.block{display:block;text-align:left}
 .stack td svg{max-width:60%}}
-@media print{body{background:none}tr,.card,dl div{break-inside:avoid}}
+@media print{body{background:none}tr,.card,dl div{break-inside:avoid}
+details::details-content{content-visibility:visible;display:block}}
 """
 
 _PAGE = """<!doctype html>
@@ -197,14 +197,13 @@ def figures(pairs: Iterable[tuple[str, str]]) -> str:
     return f"<dl>{''.join(f'<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>' for name, value in pairs)}</dl>"
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, wide: bool = False) -> str:
-    """A table; on a phone each row becomes a block of labelled lines, or a wide one scrolls sideways instead."""
+def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> str:
+    """A table; on a phone each row becomes a block of labelled lines."""
     head = "".join(_head(column) for column in columns)
     body = "".join(
         f"<tr>{''.join(_cell(column, cell) for column, cell in zip(columns, row, strict=True))}</tr>" for row in rows
     )
-    shape = "wide" if wide else "stack"
-    return f'<div class="table {shape}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="table stack"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def cards(several: Iterable[Card]) -> str:

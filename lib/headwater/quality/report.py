@@ -20,7 +20,6 @@ _SECTIONS: tuple[tuple[str, str, Callable[[QualityReport], list[str]]], ...] = (
     ("trends", "Trends", pictures.trends),
     ("storage", "Storage", sections.storage),
     ("steps", "Steps", pictures.steps),
-    ("sample", "Some rows", sections.sample),
 )
 
 
@@ -53,7 +52,6 @@ def report_json(report: QualityReport) -> dict[str, JsonValue]:
         "trend": [_plain({**asdict(point), "quarantined_share": point.quarantined_share}) for point in report.trend],
         "layout": [_plain(asdict(layout)) for layout in report.layout],
         "steps": [_plain(asdict(step)) for step in report.steps],
-        "sample": _plain(report.sample),
     }
 
 
@@ -65,7 +63,7 @@ def report_html(report: QualityReport) -> str:
         f"{report.pipeline}: quality of {report.run_date.isoformat()}",
         [
             heading(report.pipeline, level=1),
-            paragraph(f"Run {report.run_id} of {report.run_date.isoformat()}: {span_of(report.dates)}"),
+            paragraph(f"Run {report.run_id} of {report.run_date.isoformat()}: {_covered(report)}"),
             *sections.verdict(report),
             *sections.kept_out(report),
             *sections.key_figures(report),
@@ -73,6 +71,10 @@ def report_html(report: QualityReport) -> str:
             *(section(anchor, parts) for anchor, _, parts in shown),
         ],
     )
+
+
+def _covered(report: QualityReport) -> str:
+    return span_of(report.dates) if report.dates else "no feature date"
 
 
 def _anomalies(report: QualityReport) -> list[JsonValue]:
@@ -98,14 +100,25 @@ def _anomalies(report: QualityReport) -> list[JsonValue]:
         }
         for row in report.unbalanced
     ]
-    return [*lost, *failed]
+    stopped: list[JsonValue] = [
+        {
+            "kind": "gate",
+            "subject": report.pipeline,
+            "engine": "headwater",
+            "blocking": True,
+            "expected": "every gate lets its source through",
+            "observed": reason,
+        }
+        for reason in report.stopped
+    ]
+    return [*stopped, *lost, *failed]
 
 
 def _metrics(report: QualityReport) -> dict[str, JsonValue]:
     received = sum(row.received for row in report.rows)
     quarantined = sum(row.quarantined for row in report.rows)
     return {
-        "data_quality_score": report.score,
+        "data_quality_score": report.score if report.verdict.results else None,
         "checks": len(report.verdict.results),
         "validation_failures": len(report.problems),
         "dates": len(report.dates),

@@ -29,14 +29,14 @@ _CHECK_COLUMNS = (
     Column("Layer", percent=10),
 )
 _REASON_COLUMNS = (Column("Reason", percent=26), Column("Records", number=True, percent=10), Column("Masked examples"))
-_SAMPLE_ROWS = 5
 _ID_SHOWN = 12
 _FIELDS_SHOWN = 2
 
 
 def verdict(report: QualityReport) -> list[str]:
     """One sentence, and what speaks against it."""
-    lines = [
+    lines = [*report.stopped]
+    lines += [
         f"{row.source}: {row.received:,} records came, {row.accounted:,} are accounted for" for row in report.unbalanced
     ]
     lines += dict.fromkeys(f"Expected: {result.expected}. Seen: {result.observed}." for result in report.problems)
@@ -94,7 +94,7 @@ def key_figures(report: QualityReport) -> list[str]:
     return [
         figures(
             [
-                ("Quality score", cut_score(report.score)),
+                ("Quality score", cut_score(report.score) if report.verdict.results else "not judged"),
                 ("Feature dates", f"{len(report.dates):,}"),
                 ("Records received", f"{received:,}"),
                 ("Quarantined", f"{sum(row.quarantined for row in report.rows):,}"),
@@ -201,19 +201,3 @@ def storage(report: QualityReport) -> list[str]:
     columns = [Column("Table"), Column("Files", number=True), Column("Size", number=True)]
     rows = [(layout.table, f"{layout.files:,}", size(layout.bytes)) for layout in report.layout]
     return [heading("Storage"), table(columns, rows)]
-
-
-def sample(report: QualityReport) -> list[str]:
-    """A few feature rows as they are."""
-    shown = report.sample[:_SAMPLE_ROWS]
-    if not shown:
-        return []
-    names = list(dict.fromkeys(name for row in shown for name in row))
-    rows = [[_shown(row.get(name)) for name in names] for row in shown]
-    return [heading("Some rows"), table([Column(name) for name in names], rows, wide=True)]
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "null"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
