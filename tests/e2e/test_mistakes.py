@@ -34,49 +34,13 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "parts"),
-    [
-        ("sources/transactions.yaml", "watermark:", "watermrk:", ["source.watermrk", "watermark"]),
-        ("sources/transactions.yaml", "slices: 4", "slices: many", ["source.slices", "'many'"]),
-        ("sources/transactions.yaml", "connection: crm", "connection: crn", ["source.connection", "'crn'", "'crm'"]),
-        ("tables/transactions.yaml", "type: bigint", "type: integer", ["columns[0].type", "'integer'", "bigint"]),
-        ("tables/transactions.yaml", "key: [transaction_id]", "key: [id]", ["id", "not among the columns"]),
-        (
-            "features/customer_churn_features.yaml",
-            "value: {kind: column, column: amount}",
-            "value: {kind: column, column: amout}",
-            ["groups[0]", "'amout'", "'amount'"],
-        ),
-        (
-            "checks/customer_churn_features.yaml",
-            "column: page_views_30d",
-            "column: page_views_3d",
-            ["checks[", "'page_views_30d'"],
-        ),
-        (
-            "env/local.yaml",
-            "url: ${CRM_JDBC_URL}",
-            "url: ${CRM_URL_TYPO}",
-            ["connections.crm.url", "CRM_URL_TYPO", "Export"],
-        ),
-        ("tables/transactions.yaml", "name: transactions", "name: payments", ["'payments'", "transactions.yaml"]),
-        ("tables/transactions.yaml", "source: transactions", "source: customers", ["source:", "feeds the table"]),
-        ("tables/transactions.yaml", "table: customers", "table: transactions", ["rules:", "circle"]),
-        ("project.yaml", "view: customer_churn_features", "view: churn", ["churn.yaml", "customer_churn_features"]),
-    ],
-)
-def test_configuration(
-    here: Site, conf: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], file: str, old: str, new: str, parts: list[str]
-) -> None:  # fmt: skip
-    edit(conf / file, old, new)
+def test_configuration(here: Site, conf: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    edit(conf / "sources" / "transactions.yaml", "watermark:", "watermrk:")
     variables = here.environment(tmp_path / "lake", here.world.first_extraction)
     assert run_job("run_pipeline", DAY, variables, conf) == 2
     shown = message(capfd)
-    if file != "project.yaml":
-        assert str(conf / file) in shown
-    for part in parts:
-        assert part in shown
+    assert f"{conf / 'sources' / 'transactions.yaml'}: source.watermrk: unknown key" in shown
+    assert "Did you mean 'watermark'?" in shown
 
 
 def test_secret_that_is_not_set(here: Site, tmp_path: Path, conf: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from delta.exceptions import ConcurrentAppendException
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from headwater.errors import Unproven
+from headwater.outcome import as_headwater_error
 from headwater.tables.delta import (
     Batch,
     TableSpec,
@@ -127,3 +129,10 @@ def test_no_table_is_no_version(tmp_path: Path) -> None:
     assert version(nowhere) is None
     assert last_transaction(nowhere, "stream") is None
     assert find(nowhere, Batch("stream", 1)) is None
+
+
+def test_a_foreign_writer_is_named(spark: SparkSession) -> None:
+    """Of the class that Delta raises; a race that always ends so cannot be had."""
+    error = as_headwater_error(ConcurrentAppendException("Files were added to the root.", stackTrace=""))
+    assert (error.code, error.exit_code) == ("table_conflict", 5)
+    assert "Files were added" in error.message

@@ -9,9 +9,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from headwater.boundary import open_runtime
 from headwater.config.base import JsonValue
-from headwater.config.project import load_project
 from headwater.errors import DataRejected
 from headwater.pipelines import audit as audits
 from headwater.pipelines.equation import TERMS
@@ -34,23 +32,10 @@ from headwater.state.streams import Commit
 from headwater.tables.quarantine import masked_examples, open_reasons
 from headwater.tables.sample import rows_of_date
 
-CONF = Path(__file__).parents[2] / "conf"
 VIEW = "customer_churn_features"
 DAY = date(2025, 3, 31)
 AT = datetime(2025, 4, 1, 2, tzinfo=UTC)
 LATER = datetime(2025, 4, 2, 2, tzinfo=UTC)
-SETTINGS = ("CRM_USER", "CRM_PASSWORD", "APP_MONGO_URI", "DESK_S3_BUCKET", "DESK_S3_ENDPOINT", "DESK_S3_ACCESS_KEY")
-
-
-@pytest.fixture
-def runtime(tmp_path: Path) -> Runtime:
-    variables = {
-        **dict.fromkeys([*SETTINGS, "DESK_S3_SECRET_KEY"], "x"),
-        "CRM_JDBC_URL": "jdbc:postgresql://localhost/db",
-        "HEADWATER_LAKE": str(tmp_path),
-    }
-    project = load_project(CONF, "local", variables)
-    return open_runtime(project, "run-1", DAY, session=lambda: pytest.fail("the report starts no session"))
 
 
 def commit(runtime: Runtime, stage: str, name: str, step: object, facts: Mapping[str, JsonValue]) -> Commit:
@@ -303,10 +288,10 @@ def test_the_written_report_has_all_of_it(runtime: Runtime, tmp_path: Path) -> N
     suite = audits._suite_digest(runtime)
     audit(runtime, 31, suite=suite, withheld=1, ranges={"total_spend_30d": "total_spend_30d >= 0"})
     write_report(runtime)
-    assert not (tmp_path / "ops/reports").exists(), "another run staged this"
+    assert not (tmp_path / "lake/ops/reports").exists(), "another run staged this"
     runtime.run_log.append_step(step_row("audit", runtime.stream("audit", VIEW), 2))
     write_report(runtime)
-    found = json.loads((tmp_path / "ops/reports/run-1.json").read_text())
+    found = json.loads((tmp_path / "lake/ops/reports/run-1.json").read_text())
     assert [(hold["batch"], hold["records"], hold["found"]) for hold in found["held"]] == [("b#2", 9, "too many")]
     assert (found["stale_sources"], found["withheld"]["rows"], found["withheld"]["of"]) == (["support_tickets"], 1, 310)
     assert [point["run_date"] for point in found["trend"]] == ["2025-03-30", "2025-03-31"]
@@ -315,7 +300,7 @@ def test_the_written_report_has_all_of_it(runtime: Runtime, tmp_path: Path) -> N
     assert [each["id"] for each in found["examples"][VIEW]["range:total_spend_30d"]] == ["g"]
     assert found["distributions"]["date"] == "2025-03-31"
     assert found["rows"][0]["adds_up"] is True
-    page = (tmp_path / "ops/reports/run-1.html").read_text()
+    page = (tmp_path / "lake/ops/reports/run-1.html").read_text()
     assert "headwater quarantine release --source transactions --batch b#2" in page
 
 
@@ -324,7 +309,7 @@ def test_nothing_audited_writes_no_report(runtime: Runtime, tmp_path: Path) -> N
     stage = staged(runtime)
     runtime.run_log.append_step(step_row("stage", stage.stream, stage.n))
     write_report(runtime)
-    assert not (tmp_path / "ops/reports").exists()
+    assert not (tmp_path / "lake/ops/reports").exists()
 
 
 def test_a_run_that_a_gate_stopped_reports_what_it_did_and_not_what_was_staged_before(
@@ -343,7 +328,7 @@ def test_a_run_that_a_gate_stopped_reports_what_it_did_and_not_what_was_staged_b
 
     with pytest.raises(DataRejected):
         reported(stops, runtime)
-    found = json.loads((tmp_path / "ops/reports/run-1.json").read_text())
+    found = json.loads((tmp_path / "lake/ops/reports/run-1.json").read_text())
     assert (found["passed"], found["checks"], found["dates"]) == (False, [], [])
     assert [row["extracted"] for row in found["rows"]] == [2]
     assert found["quarantine"] == {"transactions": {"currency": 3}}
@@ -356,5 +341,5 @@ def test_of_steps_that_failed_the_report_tells_what_gates_said(runtime: Runtime,
 
     with pytest.raises(ExceptionGroup):
         reported(fails, runtime)
-    found = json.loads((tmp_path / "ops/reports/run-1.json").read_text())
+    found = json.loads((tmp_path / "lake/ops/reports/run-1.json").read_text())
     assert [each["observed"] for each in found["anomalies"]] == ["a column is gone"]

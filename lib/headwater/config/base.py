@@ -76,6 +76,7 @@ def parse_spec(document: object, model: type[SpecType], path: Path, variables: M
         raise ConfigError(
             "invalid_config",
             "\n".join(lines),
+            remedy="All keys and their values: docs/configuration.md.",
             facts={"file": str(path), "paths": [_yaml_path(_written(detail["loc"], document)) for detail in details]},
         ) from None
 
@@ -97,13 +98,19 @@ def read_yaml(path: Path) -> object:
             facts={"file": str(path), "known": known},
         ) from None
     except UnicodeDecodeError as error:
-        raise ConfigError("invalid_yaml", f"{path}: not UTF-8 text: {error}.", facts={"file": str(path)}) from None
+        raise ConfigError(
+            "invalid_yaml",
+            f"{path}: not UTF-8 text: {error}.",
+            remedy="Save the file as UTF-8.",
+            facts={"file": str(path)},
+        ) from None
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
         line = mark.line + 1 if mark else None
         at = f"{path}, line {line}" if line else f"{path}"
         facts: dict[str, JsonValue] = {"file": str(path), "line": line}
-        raise ConfigError("invalid_yaml", f"{at}: not valid YAML: {problem}.", facts=facts) from None
+        remedy = "Correct that line; what looks special may need quotes."
+        raise ConfigError("invalid_yaml", f"{at}: not valid YAML: {problem}.", remedy=remedy, facts=facts) from None
 
 
 def nearest(word: str, choices: list[str]) -> str:

@@ -80,6 +80,7 @@ class Project:
             raise ConfigError(
                 "reference_cycle",
                 f"{path}: rules: references go round in a circle: {' -> '.join(circle)}.",
+                remedy="Remove the reference rule of one of these tables.",
                 facts={"file": str(path), "path": "rules"},
             ) from error
         groups = []
@@ -131,7 +132,11 @@ def _check_connection(environment: EnvironmentSpec, path: Path, file: SourceFile
     found = environment.connections[name].kind
     if found != expected:
         message = f"{path}: source.connection: {name!r} is a {found} connection, not {expected}."
-        raise ConfigError("wrong_connection", message, facts={"file": str(path), "path": "source.connection"})
+        fitting = sorted(each for each, spec in environment.connections.items() if spec.kind == expected)
+        remedy = f"Connections of kind {expected}: {', '.join(fitting) or 'none'}."
+        raise ConfigError(
+            "wrong_connection", message, remedy=remedy, facts={"file": str(path), "path": "source.connection"}
+        )
 
 
 def _check_contract(project: Project, path: Path, contract: TableContract) -> None:
@@ -142,13 +147,15 @@ def _check_contract(project: Project, path: Path, contract: TableContract) -> No
     others = (other.name for other in project.tables.values() if other.source == contract.source)
     if other := next((name for name in others if name < contract.name), None):
         message = f"{path}: source: {contract.source!r} feeds the table {other!r} already; a source feeds one table."
-        raise ConfigError("source_taken", message, facts={"file": str(path), "path": "source"})
+        remedy = "Declare a second source that reads the same place, under a name of its own."
+        raise ConfigError("source_taken", message, remedy=remedy, facts={"file": str(path), "path": "source"})
     if contract.reference is None:
         return
     _require(contract.reference.table, project.tables, path, "rules", "table")
     if len(project.tables[contract.reference.table].key) > 1:
         message = f"{path}: rules: {contract.reference.table!r} has a key of several columns; a reference holds one."
-        raise ConfigError("wrong_reference", message, facts={"file": str(path), "path": "rules"})
+        remedy = "Refer to a table whose key is one column."
+        raise ConfigError("wrong_reference", message, remedy=remedy, facts={"file": str(path), "path": "rules"})
 
 
 def _named_by_file(names: Mapping[Path, str]) -> None:
@@ -176,8 +183,10 @@ def _check_view(project: Project, path: Path) -> None:
         _require(name, members.names, path, "population", "column")
     for index, group in enumerate(view.groups):
         if project.tables[group.table].kind == "history":
-            message = f"{path}: groups[{index}].table: {group.table!r} keeps versions, not events; use `attributes`."
-            raise ConfigError("wrong_group", message, facts={"file": str(path), "path": f"groups[{index}].table"})
+            message = f"{path}: groups[{index}].table: {group.table!r} keeps versions, not events."
+            remedy = "Name its columns under `attributes`, or compute from a table of kind fact."
+            facts = {"file": str(path), "path": f"groups[{index}].table"}
+            raise ConfigError("wrong_group", message, remedy=remedy, facts=facts)
         names = project.tables[group.table].names
         used = [group.event_time, *(feature.available for feature in group.features if feature.available)]
         for feature in group.features:

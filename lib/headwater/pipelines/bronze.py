@@ -8,7 +8,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config.base import JsonValue
+from headwater.config.base import JsonValue, nearest
 from headwater.contracts.drift import Drift, drift
 from headwater.errors import ConfigError, DataRejected, HeadwaterError, Unproven
 from headwater.pipelines.steps import ExtractBatch, Plan, PlannedStep, Runtime, unfinished
@@ -31,11 +31,12 @@ def plan_extract(runtime: Runtime, sources: Iterable[str]) -> Plan:
     steps, notes, failed = [], [], []
     for name in sources:
         if name not in runtime.project.sources:
+            known = sorted(runtime.project.sources)
             raise ConfigError(
                 "unknown_source",
-                f"Unknown source {name!r}.",
-                remedy=f"Sources in {runtime.project.conf / 'sources'}: {', '.join(sorted(runtime.project.sources))}.",
-                facts={"value": name, "known": sorted(runtime.project.sources)},
+                f"Unknown source {name!r}.{nearest(name, known)}",
+                remedy=f"Sources in {runtime.project.conf / 'sources'}: {', '.join(known)}.",
+                facts={"value": name, "known": known},
             )
         stream = runtime.stream("bronze", name)
         state = runtime.ledger.stream(stream)

@@ -51,6 +51,9 @@ def open_source(
             message = (
                 f"{path}: {spec.connection!r} is a {connection.kind} connection; the source is of kind {spec.kind}."
             )
-            raise ConfigError("wrong_connection", message, facts={"path": path, "value": spec.connection})
+            remedy = "Name a connection of the source's kind."
+            raise ConfigError(
+                "wrong_connection", message, remedy=remedy, facts={"path": path, "value": spec.connection}
+            )
         case _:
             assert_never(spec)

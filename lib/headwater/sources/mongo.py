@@ -105,7 +105,8 @@ class MongoCollection:
                 if not isinstance(found.get("document"), RawBSONDocument):
                     path = f"connections.{self.spec.connection}"
                     message = f"Source {self.name}: the server of {path} does not return documents for $$ROOT."
-                    raise ConfigError("incompatible_server", message, facts={"path": path})
+                    remedy = "Read from a server that does: MongoDB 4.2 or later."
+                    raise ConfigError("incompatible_server", message, remedy=remedy, facts={"path": path})
 
     def _require_collection(self, client: Client) -> None:
         database, collection = self.spec.database, self.spec.collection
