@@ -8,7 +8,7 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /opt/headwater
-COPY pyproject.toml README.md requirements.in requirements-runtime.lock ./
+COPY pyproject.toml README.md requirements.in requirements-spark.in requirements-runtime.lock ./
 COPY conf/jars.in conf/jars.lock conf/
 COPY scripts scripts
 COPY lib lib

@@ -60,7 +60,7 @@ lock-jars: setup ## write conf/jars.lock anew from conf/jars.in
 lock-python: setup ## write both requirements*.lock anew from requirements*.in
 	@$(PYTHON) -m venv .cache/lock && .cache/lock/bin/pip install --quiet pip-tools
 	@.cache/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
-	  --no-header --no-emit-options -o requirements.lock requirements.in requirements-runtime.in requirements-dev.in
+	  --no-header --no-emit-options -o requirements.lock requirements.in requirements-spark.in requirements-runtime.in requirements-dev.in
 	@$(PYTHON) scripts/runtime_lock.py
 
 clean: ## remove what demo and tests left behind; keeps packages and jars

@@ -127,7 +127,7 @@ Databricks takes no spark-submit: set up a job task instead.
   parameters   ${arguments[*]@Q}
   cluster      16.4 LTS, Scala 2.12, dedicated access mode; Spark config: conf/spark/databricks.conf
   environment  SPARK_VERSION=3.5, HEADWATER_LAKE and the variables of conf/env/databricks.yaml (secrets as {{secrets/..}})
-  libraries    the wheel of \`make dist\` without its dependencies, the other Python packages, and by Maven:
+  libraries    the wheel of \`make dist\`, and by Maven:
 TEXT
   while read -r kind coordinate _; do
     case $kind:$coordinate in

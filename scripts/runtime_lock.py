@@ -1,8 +1,9 @@
 #!/usr/bin/env python3.11
 """Writes requirements-runtime.lock: the part of requirements.lock that a deployment needs, hashes and all.
 
-A package belongs to it when its `# via` lines lead, over any number of packages, to requirements.in (what lib imports)
-or to requirements-runtime.in. Nothing is resolved anew, so the two locks cannot disagree on a version.
+A package belongs to it when its `# via` lines lead, over any number of packages, to requirements.in and
+requirements-spark.in, which lib imports, or to requirements-runtime.in. Nothing is resolved anew, so the two locks
+cannot disagree on a version.
 """
 
 import re
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
-_ROOTS = frozenset({"-r requirements.in", "-r requirements-runtime.in"})
+_ROOTS = frozenset({"-r requirements.in", "-r requirements-spark.in", "-r requirements-runtime.in"})
 _HEADER = "# What a deployment needs of requirements.lock. Written from it by `make lock-python`.\n"
 
 
