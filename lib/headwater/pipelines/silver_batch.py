@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from headwater.config.base import JsonValue
 from headwater.config.tables import TableContract
-from headwater.contracts.schema import DOCUMENT, VALID_FROM, VALID_TO, Form, struct_type
+from headwater.contracts.schema import VALID_FROM, VALID_TO
 from headwater.pipelines.equation import (
     Effects,
     Judged,
@@ -30,16 +29,15 @@ from headwater.pipelines.equation import (
     without,
 )
 from headwater.pipelines.gates import findings_facts, record_findings
+from headwater.pipelines.pinned import FORMS, Pinned, pinned
 from headwater.pipelines.steps import ConformBatch, Finding, Runtime, require_same
-from headwater.tables.catalog import register
-from headwater.tables.delta import Batch, TableSpec, Upsert, append_once, ensure_table, merge_once, read_at
+from headwater.tables.delta import Batch, Upsert, append_once, merge_once
 from headwater.telemetry.logs import EventName
-from headwater.transforms.conform import BATCH_ID, BRONZE_COLUMNS, CORRUPT, EXTRACTED_AT, REASONS, ROW_ID, conform
+from headwater.transforms.conform import BATCH_ID, EXTRACTED_AT, REASONS, ROW_ID, conform
 from headwater.transforms.dedup import BUCKET, EFFECT, classify, winners
 from headwater.transforms.history import KNOWN, OWN, versions
 from headwater.transforms.quarantine import (
     CONTENT,
-    QUARANTINE_SCHEMA,
     RECORD_ID,
     met_before,
     quarantine_rows,
@@ -48,7 +46,6 @@ from headwater.transforms.quarantine import (
     with_content,
 )
 
-_FORMS: Mapping[str, Form] = {"jdbc": "typed", "mongo": "document", "files": "text"}
 _CARRIED = (BATCH_ID, EXTRACTED_AT, ROW_ID, RECORD_ID, CONTENT)
 # A dimension's first version answers for all time before it; as a touched day that is the first day there is.
 _BEGINNING = "0001-01-01"
@@ -65,7 +62,7 @@ def conform_batch(step: ConformBatch, batch: Batch, runtime: Runtime) -> dict[st
     """
     contract = runtime.project.tables[step.table]
     require_same(f"the contract of {step.table}", step.contract, contract.digest, batch.id)
-    seen = _pinned(step, contract, runtime)
+    seen = pinned(step, contract, runtime)
     with _persisted(_judge(step, contract, seen, runtime)) as judged:
         lines = tally(judged)
         findings = _findings(step, contract, lines, lambda: tally(met_before(judged, seen.quarantine, contract.source)))
@@ -78,7 +75,7 @@ def conform_batch(step: ConformBatch, batch: Batch, runtime: Runtime) -> dict[st
 
 
 def _effect(
-    step: ConformBatch, batch: Batch, seen: "_Pinned", judged: DataFrame, counted: Judged, runtime: Runtime
+    step: ConformBatch, batch: Batch, seen: Pinned, judged: DataFrame, counted: Judged, runtime: Runtime
 ) -> dict[str, JsonValue]:
     """Prove that the records add up, and write what they change."""
     contract = runtime.project.tables[step.table]
@@ -104,78 +101,19 @@ def _persisted(frame: DataFrame) -> Iterator[DataFrame]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pinned:
-    """The tables as the batch sees them."""
-
-    bronze: DataFrame
-    quarantine: DataFrame
-    silver: DataFrame
-    known: DataFrame | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Work:
     batch: Batch
     contract: TableContract
-    seen: _Pinned
+    seen: Pinned
     judged: DataFrame
     effects: DataFrame
     counted: Judged
     effected: Effects
 
 
-def _pinned(step: ConformBatch, contract: TableContract, runtime: Runtime) -> _Pinned:
-    """Open every table at the version of the intent; one that did not exist then is empty, as its version 0 is."""
-    spark, project = runtime.session(), runtime.project
-    silver, quarantine = project.path("silver", contract.name), project.path("quarantine", contract.source)
-    ensure_table(spark, _silver_spec(silver, contract))
-    ensure_table(spark, TableSpec(quarantine, QUARANTINE_SCHEMA))
-    if contract.catalog:
-        register(spark, contract.catalog, silver)
-    known = None
-    if rule := contract.reference:
-        known = _known_keys(spark, runtime, step.versions["dimension"], rule.table, rule.column)
-    bronze = project.path("bronze", contract.source)
-    at = step.versions["bronze"]
-    return _Pinned(
-        bronze=_no_records(spark, runtime, contract) if at is None else read_at(spark, bronze, at),
-        quarantine=read_at(spark, quarantine, step.versions["quarantine"] or 0),
-        silver=read_at(spark, silver, step.versions["silver"] or 0),
-        known=known,
-    )
-
-
-def _no_records(spark: SparkSession, runtime: Runtime, contract: TableContract) -> DataFrame:
-    """What a source that never held anything looks like: every column of its form, no row."""
-    names = [*BRONZE_COLUMNS, *contract.names]
-    if _FORMS[runtime.project.sources[contract.source].kind] == "document":
-        names.append(DOCUMENT)
-    fields = [T.StructField(name, T.StringType()) for name in dict.fromkeys([*names, CORRUPT])]
-    return spark.createDataFrame([], T.StructType(fields)).withColumn(EXTRACTED_AT, F.lit(None).cast("timestamp"))
-
-
-def _known_keys(spark: SparkSession, runtime: Runtime, at: int | None, table: str, column: str) -> DataFrame:
-    dimension = runtime.project.tables[table]
-    location = runtime.project.path("silver", table)
-    ensure_table(spark, _silver_spec(location, dimension))
-    return read_at(spark, location, at or 0).select(F.col(dimension.key[0]).alias(column)).distinct()
-
-
-def _silver_spec(location: str, contract: TableContract) -> TableSpec:
-    fields = [
-        *struct_type(contract).fields,
-        T.StructField(BUCKET, T.IntegerType()),
-        T.StructField(BATCH_ID, T.StringType()),
-    ]
-    if contract.kind == "history":
-        fields += [T.StructField(name, T.TimestampType()) for name in (VALID_FROM, VALID_TO)]
-    feed = {"delta.enableChangeDataFeed": "true"}
-    return TableSpec(location, T.StructType(fields), partition_by=(BUCKET,), properties=feed)
-
-
-def _judge(step: ConformBatch, contract: TableContract, seen: _Pinned, runtime: Runtime) -> DataFrame:
+def _judge(step: ConformBatch, contract: TableContract, seen: Pinned, runtime: Runtime) -> DataFrame:
     """Every record of the batch with its reasons; waiting records that still wait are not part of it."""
-    form = _FORMS[runtime.project.sources[contract.source].kind]
+    form = FORMS[runtime.project.sources[contract.source].kind]
     records = seen.bronze.where(F.col(BATCH_ID).isin([each.id for each in (*step.batches, *step.released)]))
     records = records.withColumn(RECORD_ID, F.lit(None).cast("string"))
     rule = contract.reference
