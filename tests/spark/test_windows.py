@@ -95,7 +95,6 @@ def silver(spark: SparkSession):
 
 def test_windows_attributes_and_second_dates(spark: SparkSession, silver) -> None:
     days = [date(2024, 2, 25), date(2024, 2, 27), date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 7)]
-    dates = spark.createDataFrame([(day,) for day in days], "feature_date date")
     expected = [
         ("ann", days[0], Decimal("10.00"), 1, 10.0, date(2024, 2, 25), 0, None, "free"),
         ("ann", days[1], Decimal("10.01"), 2, 5.005, date(2024, 2, 26), 1, None, "free"),
@@ -109,7 +108,7 @@ def test_windows_attributes_and_second_dates(spark: SparkSession, silver) -> Non
         ("bob", days[4], Decimal("0.00"), 0, 0.0, None, 5, None, "free"),
     ]
     contracts = {"people": PEOPLE, "sales": SALES}
-    rows = feature_rows(VIEW, contracts, silver, dates).drop("stale_sources", "pipeline_version")
+    rows = feature_rows(VIEW, contracts, silver, days).drop("stale_sources", "pipeline_version")
     assert_df_equality(rows, spark.createDataFrame(expected, COLUMNS), ignore_row_order=True, ignore_nullable=True)
 
 
@@ -125,14 +124,12 @@ def test_means_round_half_away_from_zero(spark: SparkSession, silver) -> None:
         "timestamp'2024-02-28 00:00:00' as at",
     )  # fmt: skip
     sales = spark.createDataFrame(rows, ddl).unionByName(halves)
-    dates = spark.createDataFrame([(date(2024, 2, 28),)], "feature_date date")
-    found = feature_rows(VIEW, {"people": PEOPLE, "sales": SALES}, {**silver, "sales": sales}, dates)
+    found = feature_rows(VIEW, {"people": PEOPLE, "sales": SALES}, {**silver, "sales": sales}, [date(2024, 2, 28)])
     assert {row["who"]: row["mean_3d"] for row in found.collect()} == {"ann": -0.00125, "bob": 0.000001}
 
 
 def test_stale_groups_keep_what_was_published_last(spark: SparkSession, silver) -> None:
     day, next_day, later = date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 7)
-    dates = spark.createDataFrame([(day,), (next_day,)], "feature_date date")
     carried = {"sales": [next_day]}
     old = (Decimal("7.00"), 7, 7.0, None, 4, 7.5)
     published = [
@@ -148,7 +145,7 @@ def test_stale_groups_keep_what_was_published_last(spark: SparkSession, silver) 
         # Nothing was published for bob by then: he gets the values of somebody without sales.
         ("bob", next_day, Decimal("0.00"), 0, 0.0, None, 5, None, "free", ["sales"]),
     ]
-    rows = feature_rows(VIEW, {"people": PEOPLE, "sales": SALES}, silver, dates, carried)
+    rows = feature_rows(VIEW, {"people": PEOPLE, "sales": SALES}, silver, [day, next_day], carried)
     kept = carry_forward(rows, spark.createDataFrame(published, COLUMNS), VIEW, carried).drop("pipeline_version")
     wanted = spark.createDataFrame(expected, f"{COLUMNS}, stale_sources array<string>")
     assert_df_equality(kept, wanted, ignore_row_order=True, ignore_nullable=True)

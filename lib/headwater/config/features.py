@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from headwater.config.base import CatalogName, Name, Spec
 
-Op = Literal["sum", "count", "mean", "last_day", "days_since_last"]
+Op = Literal["sum", "count", "mean", "min", "max", "first_day", "last_day", "days_since_first", "days_since_last"]
 
 
 class ColumnValue(Spec):
@@ -54,11 +54,8 @@ class Aggregate(Spec):
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> "Aggregate":
-        if self.op in ("sum", "mean") and self.value is None:
+        if self.op in ("sum", "mean", "min", "max") and self.value is None:
             message = f"op {self.op} needs a value"
-            raise ValueError(message)
-        if self.op == "days_since_last" and self.cap is None:
-            message = "op days_since_last needs a cap"
             raise ValueError(message)
         return self
 

@@ -1,41 +1,74 @@
-"""The algebra of windowed aggregates: an operation prepares partial states of a day, merges them, and finishes.
+"""The algebra of windowed aggregates: what an event contributes, how contributions merge, how they become a feature.
 
-    events ──prepare──> one state row per (entity, day) ──merge over a window──> one state ──finalize──> the feature
+    events ──of_event──> states ──merge over a day──> tile ──merge over a window──> states ──finalize──> feature
 
-States are exact integers and days, and merging is a sum or a maximum: associative and commutative, so neither the order
-of events nor the way a history was cut into days or runs can be seen in a result. Money is held in the smallest unit of
-its contract type; a mean is rounded half away from zero to six decimals in integer arithmetic before it becomes a
-double (semantics.md, section 2).
+Every state is an int64 that merges by a sum, a maximum or a minimum: associative and commutative, so neither the order
+of events nor the way a history was cut into days or runs can be seen in a result. Spark merges the events of a day, the
+kernel the tiles of a window, by the same monoid. Money is held in the smallest unit of its contract type.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from headwater.config.features import Aggregate, Op
-from headwater.contracts.schema import spark_type
+from headwater.config.features import Op
+from headwater.features.kernel import NOTHING, Flags, Integers, Monoid
 
-_WIDE = "decimal(38,0)"
+Doubles: TypeAlias = NDArray[np.float64]
+States: TypeAlias = Mapping[str, Integers]
+
 _MICRO = 1_000_000
+# Within these, rounding a mean to micros needs no more than 64 bits.
+_GREATEST_DIVISOR = 2**62 // (2 * _MICRO)
+_GREATEST_WHOLE = 2**62 // _MICRO
 
-States = Mapping[str, Column]
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A part of an aggregate that merges by itself.
+
+    Attributes:
+        name: unique within the operation.
+        monoid: how two of it become one.
+        of_event: (integer value, event day since 1970) -> what one event contributes; null is nothing.
+    """
+
+    name: str
+    monoid: Monoid
+    of_event: Callable[[Column, Column], Column]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Finished values of one feature, in rows.
+
+    Attributes:
+        values: integers in units of 10^-scale, days since 1970, or doubles.
+        known: whether there is a value at all.
+        scale: decimal places of integers.
+    """
+
+    values: Integers | Doubles
+    known: Flags
+    scale: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """How an `Op` works on states.
+    """How an `Op` works.
 
     Attributes:
-        prepare: (integer value, event day, whether the event counts) -> aggregate expressions over the events of a day.
-        merge: state of a day -> aggregate expression over days; null states are passed over.
-        finalize: (merged states, feature date, scale of the value, declaration) -> the feature before its default.
+        states: what is kept of events.
+        finalize: (merged states, feature dates, scale of the value) -> the feature before cap and default.
     """
 
-    prepare: Callable[[Column, Column, Column], States]
-    merge: Callable[[Column], Column]
-    finalize: Callable[[States, Column, int, Aggregate], Column]
+    states: tuple[State, ...]
+    finalize: Callable[[States, Integers, int], Numbers]
 
 
 def operation(op: Op) -> Operation:
@@ -43,53 +76,68 @@ def operation(op: Op) -> Operation:
     return _OPERATIONS[op]
 
 
-def _prepare_sum(value: Column, _day: Column, counts: Column) -> States:
-    return {"total": F.sum(F.when(counts, value))}
+def _sum(states: States, _dates: Integers, scale: int) -> Numbers:
+    return Numbers(states["total"], states["n"] > 0, scale)
 
 
-def _finalize_sum(states: States, _date: Column, scale: int, spec: Aggregate) -> Column:
-    return (states["total"] * F.expr(f"cast(1e-{scale} as decimal(38,{scale}))")).cast(spark_type(spec.type))
+def _count(states: States, _dates: Integers, _scale: int) -> Numbers:
+    return Numbers(states["n"], states["n"] > 0)
 
 
-def _prepare_count(_value: Column, _day: Column, counts: Column) -> States:
-    return {"n": F.sum(counts.cast("bigint"))}
+def _mean(states: States, _dates: Integers, scale: int) -> Numbers:
+    return Numbers(rounded_quotient(states["total"], states["n"] * 10**scale), states["n"] > 0)
 
 
-def _finalize_count(states: States, _date: Column, _scale: int, spec: Aggregate) -> Column:
-    return states["n"].cast(spark_type(spec.type))
+def _extreme(states: States, _dates: Integers, scale: int) -> Numbers:
+    return Numbers(states["value"], states["n"] > 0, scale)
 
 
-def _prepare_mean(value: Column, _day: Column, counts: Column) -> States:
-    counted = F.when(counts, value)
-    return {"total": F.sum(counted), "n": F.count(counted).cast(_WIDE)}
+def _day(states: States, _dates: Integers, _scale: int) -> Numbers:
+    return Numbers(states["day"], states["n"] > 0)
 
 
-def _finalize_mean(states: States, _date: Column, scale: int, spec: Aggregate) -> Column:
-    """Round |total| / (n * 10^scale) to six decimals: floor((2 * |total| * 10^6 + d) / (2 * d)), d = n * 10^scale."""
-    divisor = states["n"] * F.lit(10**scale).cast(_WIDE)
-    doubled = F.abs(states["total"]) * F.lit(2 * _MICRO).cast(_WIDE) + divisor
-    micros = F.floor(doubled / F.nullif(divisor * 2, F.lit(0).cast(_WIDE)))
-    return (F.signum(states["total"]) * micros.cast("double") / _MICRO).cast(spark_type(spec.type))
+def _days_since(states: States, dates: Integers, _scale: int) -> Numbers:
+    known = states["n"] > 0
+    return Numbers(np.where(known, dates - np.where(known, states["day"], 0), 0), known)
 
 
-def _prepare_last(_value: Column, day: Column, counts: Column) -> States:
-    return {"last": F.max(F.when(counts, day))}
+def rounded_quotient(total: Integers, divisor: Integers) -> Doubles:
+    """Quotients to six decimals, rounded half away from zero in integers (semantics.md, section 2); 0 / 0 is 0.
+
+    floor((2 * |total| * 10^6 + d) / (2 * d)), with the whole part taken out first to stay within 64 bits.
+    """
+    divisor = np.maximum(divisor, 1)
+    whole, rest = np.divmod(np.abs(total), divisor)
+    if divisor.max(initial=1) > _GREATEST_DIVISOR or whole.max(initial=0) > _GREATEST_WHOLE:
+        divisor, whole, rest, total = (each.astype(object) for each in (divisor, whole, rest, total))
+    micros = whole * _MICRO + (2 * rest * _MICRO + divisor) // (2 * divisor)
+    rounded: Doubles = (np.sign(total) * micros).astype(np.float64) / _MICRO
+    return rounded
 
 
-def _finalize_last_day(states: States, _date: Column, _scale: int, spec: Aggregate) -> Column:
-    return states["last"].cast(spark_type(spec.type))
-
-
-def _finalize_days_since(states: States, date: Column, _scale: int, spec: Aggregate) -> Column:
-    since = F.datediff(date, states["last"])
-    cap = F.lit(spec.cap)
-    return F.when(since > cap, cap).otherwise(since).cast(spark_type(spec.type))
-
+_COUNT = State("n", "add", lambda value, _day: F.when(value.isNotNull(), 1))
+_TOTAL = State("total", "add", lambda value, _day: value)
+_FIRST = State("day", "min", lambda value, day: F.when(value.isNotNull(), day))
+_LAST = State("day", "max", lambda value, day: F.when(value.isNotNull(), day))
 
 _OPERATIONS: Mapping[Op, Operation] = {
-    "sum": Operation(_prepare_sum, F.sum, _finalize_sum),
-    "count": Operation(_prepare_count, F.sum, _finalize_count),
-    "mean": Operation(_prepare_mean, F.sum, _finalize_mean),
-    "last_day": Operation(_prepare_last, F.max, _finalize_last_day),
-    "days_since_last": Operation(_prepare_last, F.max, _finalize_days_since),
+    "sum": Operation((_TOTAL, _COUNT), _sum),
+    "count": Operation((_COUNT,), _count),
+    "mean": Operation((_TOTAL, _COUNT), _mean),
+    "min": Operation((State("value", "min", lambda value, _day: value), _COUNT), _extreme),
+    "max": Operation((State("value", "max", lambda value, _day: value), _COUNT), _extreme),
+    "first_day": Operation((_FIRST, _COUNT), _day),
+    "last_day": Operation((_LAST, _COUNT), _day),
+    "days_since_first": Operation((_FIRST, _COUNT), _days_since),
+    "days_since_last": Operation((_LAST, _COUNT), _days_since),
 }
+
+
+def merge_column(monoid: Monoid, name: str) -> Column:
+    """Spark's merge of a state's column over the events of a group; null where none contributes."""
+    return {"add": F.sum, "max": F.max, "min": F.min}[monoid](name).cast("bigint")
+
+
+def filled(monoid: Monoid, values: Integers, known: Flags) -> Integers:
+    """A state's column as the kernel wants it: nothing where nothing was contributed."""
+    return np.where(known, values, NOTHING[monoid])

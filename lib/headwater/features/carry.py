@@ -15,21 +15,8 @@ from pyspark.sql import functions as F
 from headwater.config.features import FeatureView
 from headwater.features.asof import FEATURE_DATE
 
-STALE = "stale_sources"
 _FROM = "_from"
 _VALUES = "_values"
-
-
-def stale_sources(sources: Mapping[str, str], carried: Mapping[str, Sequence[date]]) -> Column:
-    """The sources whose values are carried to a row's date, sorted.
-
-    Args:
-        sources: by table, what feeds it.
-        carried: by table, the dates its values are carried to.
-    """
-    named = [F.when(F.col(FEATURE_DATE).isin(list(days)), sources[table]) for table, days in carried.items()]
-    found = F.array_sort(F.array_compact(F.array(*named))) if named else F.array()
-    return found.cast("array<string>").alias(STALE)
 
 
 def carry_forward(

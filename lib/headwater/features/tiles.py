@@ -1,6 +1,6 @@
 """Tiles: per entity, event day and available day, the partial states of every feature of a group.
 
-    silver rows (one per event) ──prepare──> entity, event_day, available_day, <feature>__<state>...
+    silver rows (one per event) ──states of an event──merge──> entity, event day, available day, _s0, _s1, ..
 
 A tile holds what its day contributes, so a window is a merge of tiles and a late event touches one tile.
 """
@@ -11,38 +11,54 @@ from pyspark.sql import functions as F
 from headwater.config.features import Aggregate, ColumnValue, DaysBetween, FeatureGroup
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import spark_type
-from headwater.features.algebra import operation
+from headwater.features.algebra import merge_column, operation
+from headwater.features.blocks import FROM, UNTIL
+from headwater.features.kernel import ALWAYS, Span
 
-EVENT_DAY = "event_day"
-AVAILABLE_DAY = "available_day"
 
+def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract, span: Span) -> DataFrame:
+    """Merge the events of a group that can count on the dates of a span, by day.
 
-def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract) -> DataFrame:
-    """Aggregate a group's events by day.
+    Days that lie before every window are one tile per entity: they count for lifetime features only, and for those
+    it does not matter when before the span they were.
 
     Args:
         events: silver rows of the group's table.
         group: declared features.
         contract: the table's contract, for the entity column and the scale of money.
+        span: the dates.
 
     Returns:
-        Entity, `event_day`, `available_day` (null where a fact is not known yet, or where no feature has such a date)
-        and the states; one row per (entity, event day, available day).
+        The contract's entity column, `_from` (event day since 1970), `_until` (the day since when the fact is known;
+        null: not known yet) and the states as `_s0`, `_s1`, .. in declared order; one row per entity and both days.
     """
-    available = group.available
-    days = events.withColumn(EVENT_DAY, F.to_date(f"`{group.event_time}`"))
-    days = days.withColumn(AVAILABLE_DAY, F.to_date(f"`{available}`") if available else F.lit(None).cast("date"))
-    states: list[Column] = []
-    for feature in group.features:
-        value = _integer_value(feature, contract)
-        prepared = operation(feature.op).prepare(value, F.col(EVENT_DAY), _counts(feature))
-        states += [expression.alias(state_column(feature, name)) for name, expression in prepared.items()]
-    return days.groupBy(contract.entity, EVENT_DAY, AVAILABLE_DAY).agg(*states)
+    day = day_of(group.event_time)
+    finite = [feature.window_days for feature in group.features if feature.window_days is not None]
+    earliest = span.first - max(finite, default=1) + 1
+    within = events.where(day <= span.last)
+    if group.longest_window is not None:
+        within = within.where(day >= earliest)
+    known_from = day_of(group.available) if group.available else F.lit(None).cast("bigint")
+    happened = F.when(day < earliest, F.lit(ALWAYS)).otherwise(day)
+    states = {
+        f"_s{place}": (each.monoid, each.of_event(_value(feature, contract), day))
+        for place, (feature, each) in enumerate(
+            (feature, each) for feature in group.features for each in operation(feature.op).states
+        )
+    }
+    prepared = within.select(
+        contract.entity,
+        happened.alias(FROM),
+        known_from.alias(UNTIL),
+        *(expression.cast("bigint").alias(name) for name, (_, expression) in states.items()),
+    )
+    merged = [merge_column(monoid, name).alias(name) for name, (monoid, _) in states.items()]
+    return prepared.groupBy(contract.entity, FROM, UNTIL).agg(*merged)
 
 
-def state_column(feature: Aggregate, state: str) -> str:
-    """Name of a state's column in a tile."""
-    return f"{feature.name}__{state}"
+def day_of(column: str) -> Column:
+    """The UTC day of a date or timestamp column, since 1970."""
+    return F.expr(f"unix_date(to_date(`{column}`))").cast("bigint")
 
 
 def value_scale(feature: Aggregate, contract: TableContract) -> int:
@@ -53,18 +69,19 @@ def value_scale(feature: Aggregate, contract: TableContract) -> int:
     return int(getattr(spark_type(declared), "scale", 0))
 
 
-def _counts(feature: Aggregate) -> Column:
+def _value(feature: Aggregate, contract: TableContract) -> Column:
+    """What a row contributes, in smallest units; null where it does not count."""
     matches = F.expr("true")
     for condition in feature.where:
         matches &= F.coalesce(F.col(f"`{condition.column}`") == condition.equals, F.expr("false"))
-    return matches
+    return F.when(matches, _integer_value(feature, contract))
 
 
 def _integer_value(feature: Aggregate, contract: TableContract) -> Column:
     match feature.value:
         case None:
-            return F.lit(1).cast("decimal(38,0)")
+            return F.lit(1).cast("bigint")
         case ColumnValue(column=column):
-            return (F.col(f"`{column}`") * F.lit(10 ** value_scale(feature, contract))).cast("decimal(38,0)")
+            return (F.col(f"`{column}`") * F.lit(10 ** value_scale(feature, contract))).cast("bigint")
         case DaysBetween(start=start, end=end):
-            return F.datediff(F.to_date(f"`{end}`"), F.to_date(f"`{start}`")).cast("decimal(38,0)")
+            return day_of(end) - day_of(start)

@@ -1,32 +1,34 @@
-"""Feature rows for a set of dates: slow, plain and right.
+"""Feature rows for a set of dates in one pass: every event is read once, whatever the number of dates.
 
-    spine (entity x date)  <──left join──  per group: tiles x dates within the longest window ──merge──> states
-                                            └──finalize, default──> features
+    population ──membership intervals──┐
+    events of each group ──tiles───────┴─union──> shuffled by entity, sorted ──blocks (NumPy)──> rows
 
-Every tile meets every date whose window it lies in; there is no carried state. A view costs one scan and one shuffle
-per group and one join of the results, whatever the number of dates.
+One scan and one partial aggregation per group, one shuffle of what is left, and none of the rows, which are many times
+more than the tiles: they leave in order of (entity, date).
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
-from headwater.config.features import Aggregate, FeatureGroup, FeatureView
+from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
-from headwater.contracts.schema import spark_type
-from headwater.features.algebra import operation
-from headwater.features.asof import FEATURE_DATE, spine
-from headwater.features.carry import stale_sources
-from headwater.features.tiles import AVAILABLE_DAY, EVENT_DAY, state_column, tiles, value_scale
+from headwater.contracts.schema import VALID_FROM, VALID_TO, spark_type
+from headwater.features.asof import FEATURE_DATE
+from headwater.features.blocks import FROM, KIND, MEMBER, UNTIL, Slice, feature_batches
+from headwater.features.kernel import Span
+from headwater.features.tiles import day_of, tiles, value_scale
 
 
 def feature_rows(
     view: FeatureView,
     contracts: Mapping[str, TableContract],
     silver: Mapping[str, DataFrame],
-    dates: DataFrame,
+    dates: Sequence[date],
     carried: Mapping[str, Sequence[date]] | None = None,
 ) -> DataFrame:
     """Compute the view for every date of `dates`.
@@ -35,69 +37,61 @@ def feature_rows(
         view: what to compute.
         contracts: contracts of the view's tables.
         silver: their rows, by table name.
-        dates: one column, `feature_date`.
+        dates: at least one feature date.
         carried: by table, dates at which its source is stale; its group is left at the no-match values there.
 
     Returns:
         The view's columns in published order; one row per (entity, feature_date).
     """
-    carried = carried or {}
-    population = view.population.table
-    rows = spine(silver[population], contracts[population], view, dates)
-    for group in view.groups:
+    part = Slice(
+        view=view,
+        dates=tuple(sorted(dates)),
+        scales={
+            feature.name: value_scale(feature, contracts[group.table])
+            for group in view.groups
+            for feature in group.features
+        },
+        carried={table: tuple(days) for table, days in (carried or {}).items()},
+        sources={table: contracts[table].source for table in carried or {}},
+    )
+    population = contracts[view.population.table]
+    stream = _members(silver[population.name], population, view, part.span)
+    for number, group in enumerate(view.groups, start=1):
         contract = contracts[group.table]
-        own = dates.where(~F.col(FEATURE_DATE).isin(list(carried[group.table]))) if group.table in carried else dates
-        states = _merged(tiles(silver[group.table], group, contract), group, contract, own)
-        states = states.withColumnRenamed(contract.entity, view.entity)
-        rows = rows.join(states, on=[view.entity, FEATURE_DATE], how="left")
-    finished = [
-        _finished(feature, contracts[group.table]).alias(feature.name)
-        for group in view.groups
-        for feature in group.features
-    ]
-    return rows.select(
-        view.entity,
-        FEATURE_DATE,
-        *finished,
-        *view.attributes,
-        stale_sources({table: contracts[table].source for table in carried}, carried),
-        F.lit(view.pipeline_version).alias("pipeline_version"),
+        tiled = tiles(silver[group.table], group, contract, part.span)
+        named = tiled.withColumnRenamed(contract.entity, view.entity).withColumn(KIND, F.lit(number))
+        stream = stream.unionByName(named, allowMissingColumns=True)
+    together = stream.repartition(view.entity).sortWithinPartitions(view.entity, KIND)
+    return together.mapInArrow(partial(feature_batches, part=part), published_schema(view, contracts))
+
+
+def published_schema(view: FeatureView, contracts: Mapping[str, TableContract]) -> T.StructType:
+    """The view's published columns as Spark types them."""
+    members = contracts[view.population.table]
+    declared = {column.name: spark_type(column.type) for column in members.columns}
+    types: dict[str, T.DataType] = {view.entity: declared[members.entity], FEATURE_DATE: T.DateType()}
+    types |= {feature.name: spark_type(feature.type) for feature in view.aggregates}
+    types |= {name: declared[name] for name in view.attributes}
+    types |= {"stale_sources": T.ArrayType(T.StringType()), "pipeline_version": T.StringType()}
+    return T.StructType([T.StructField(name, types[name]) for name in view.columns])
+
+
+def _members(rows: DataFrame, contract: TableContract, view: FeatureView, span: Span) -> DataFrame:
+    """The days on which an entity has a row, by the version that is valid at their end; `_until` is the first without.
+
+    From a dimension: where the version's start date has come. From a fact table: from the entity's first event on.
+    """
+    since = day_of(view.population.since)
+    entity = F.col(f"`{contract.entity}`").alias(view.entity)
+    kind = F.lit(MEMBER).alias(KIND)
+    if contract.kind == "fact":
+        first = rows.groupBy(entity).agg(F.min(since).alias(FROM))
+        return first.select(view.entity, kind, FROM, F.lit(None).cast("bigint").alias(UNTIL)).where(
+            F.col(FROM) <= span.last
+        )
+    # Of versions that follow each other within a day the last one stands at its end, and the others are empty.
+    begin, until = F.greatest(since, day_of(VALID_FROM)), day_of(VALID_TO)
+    members = rows.where(since.isNotNull()).select(
+        entity, kind, begin.alias(FROM), until.alias(UNTIL), *view.attributes
     )
-
-
-def _merged(tiled: DataFrame, group: FeatureGroup, contract: TableContract, dates: DataFrame) -> DataFrame:
-    """Merge each entity's tiles over every feature's window; one row per (entity, date) that has any tile."""
-    within = F.col(EVENT_DAY) <= F.col(FEATURE_DATE)
-    if group.longest_window is not None:
-        within &= F.col(EVENT_DAY) > F.date_sub(FEATURE_DATE, group.longest_window)
-    placed = tiled.join(F.broadcast(dates), on=within, how="inner")
-    merged = [
-        operation(feature.op).merge(F.when(_in_window(feature), F.col(name))).alias(name)
-        for feature in group.features
-        for name in _state_columns(feature, tiled)
-    ]
-    return placed.groupBy(contract.entity, FEATURE_DATE).agg(*merged)
-
-
-def _in_window(feature: Aggregate) -> Column:
-    inside = F.expr("true")
-    if feature.window_days is not None:
-        inside &= F.col(EVENT_DAY) > F.date_sub(FEATURE_DATE, feature.window_days)
-    if feature.available is not None:
-        inside &= F.col(AVAILABLE_DAY) <= F.col(FEATURE_DATE)
-    return inside
-
-
-def _state_columns(feature: Aggregate, tiled: DataFrame) -> list[str]:
-    prefix = state_column(feature, "")
-    return [name for name in tiled.columns if name.startswith(prefix)]
-
-
-def _finished(feature: Aggregate, contract: TableContract) -> Column:
-    op = operation(feature.op)
-    names = op.prepare(F.lit(0), F.lit(None), F.expr("true"))
-    states = {name: F.col(state_column(feature, name)) for name in names}
-    value = op.finalize(states, F.col(FEATURE_DATE), value_scale(feature, contract), feature)
-    return (
-        value if feature.default is None else F.coalesce(value, F.lit(feature.default).cast(spark_type(feature.type)))
-    )
+    return members.where((F.col(FROM) <= span.last) & (F.col(UNTIL).isNull() | (F.col(UNTIL) > span.first)))

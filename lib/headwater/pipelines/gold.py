@@ -10,14 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from headwater.config.base import JsonValue
 from headwater.config.features import FeatureView
-from headwater.contracts.schema import spark_type
 from headwater.errors import DataRejected
 from headwater.features.carry import carry_forward
-from headwater.features.windows import feature_rows
+from headwater.features.windows import feature_rows, published_schema
 from headwater.pipelines.staleness import carried_dates, caught_up
 from headwater.pipelines.steps import (
     CachedHistory,
@@ -94,10 +92,9 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
     if written is None:
         require_same("feature view", step.pipeline_version, view.pipeline_version, batch.id)
         spark = runtime.session()
-        ensure_table(spark, staged_spec(location, view_schema(view, runtime)))
+        ensure_table(spark, staged_spec(location, published_schema(view, project.tables)))
         silver = {table: read_at(spark, project.path("silver", table), at) for table, at in step.versions.items()}
-        dates = spark.createDataFrame([(day,) for day in step.dates], f"{FEATURE_DATE} date")
-        rows = feature_rows(view, project.tables, silver, dates, step.carried)
+        rows = feature_rows(view, project.tables, silver, step.dates, step.carried)
         if step.cached:
             history = read_at(spark, project.path("gold", view.name), step.cached.version)
             recent = history.where(F.col(FEATURE_DATE) >= F.lit(step.cached.since))
@@ -115,21 +112,6 @@ def _cached(
     before = [day for day in published if first and day <= first]
     at = version(runtime.project.path("gold", runtime.project.view.name))
     return CachedHistory(version=at, since=max(before) - _WITHHELD_AT_MOST) if before and at is not None else None
-
-
-def view_schema(view: FeatureView, runtime: Runtime) -> T.StructType:
-    """The view's published columns as Spark types them."""
-    members = runtime.project.tables[view.population.table]
-    declared = {column.name: column.type for column in members.columns}
-    fields = [
-        T.StructField(view.entity, spark_type(declared[members.entity])),
-        T.StructField(FEATURE_DATE, T.DateType()),
-    ]
-    fields += [T.StructField(feature.name, spark_type(feature.type)) for feature in view.aggregates]
-    fields += [T.StructField(name, spark_type(declared[name])) for name in view.attributes]
-    fields.append(T.StructField("stale_sources", T.ArrayType(T.StringType())))
-    fields.append(T.StructField("pipeline_version", T.StringType()))
-    return T.StructType(fields)
 
 
 def affected_dates(view: FeatureView, touched: dict[str, Iterable[date]], published: Sequence[date]) -> set[date]:

@@ -5,8 +5,9 @@ from datetime import date
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
+from headwater.features.windows import published_schema
 from headwater.pipelines.audit import NOTHING_STAGED, passed_verdict, unpublished
-from headwater.pipelines.gold import published_dates, view_schema
+from headwater.pipelines.gold import published_dates
 from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
 from headwater.quality.withholding import publishable
 from headwater.state.streams import Commit
@@ -71,7 +72,7 @@ def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[st
     """Replace history from the audited version, rebuild latest from it, compact closed months."""
     spark, project, view = runtime.session(), runtime.project, runtime.project.view
     history, latest = project.path("gold", view.name), project.path("gold", f"{view.name}_latest")
-    schema = view_schema(view, runtime)
+    schema = published_schema(view, project.tables)
     ensure_table(spark, history_spec(history, schema))
     ensure_table(spark, staged_spec(latest, schema))
     staged = read_at(spark, project.path("staged", view.name), step.staged_version)

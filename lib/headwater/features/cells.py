@@ -1,0 +1,93 @@
+"""Finished numbers as Arrow columns of the declared types: scale, cap, default, range."""
+
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import types as T
+
+from headwater.config.features import Aggregate
+from headwater.contracts.schema import spark_type
+from headwater.features.algebra import Numbers
+from headwater.features.kernel import Integers
+
+_EPOCH = date(1970, 1, 1)
+
+
+def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
+    """One value per row, as the feature is declared.
+
+    Args:
+        numbers: finished, without default.
+        feature: type, cap and default.
+
+    Raises:
+        OverflowError: a value does not fit the declared type.
+    """
+    wanted = spark_type(feature.type)
+    values, known = numbers.values, numbers.known
+    if feature.cap is not None:
+        values = np.minimum(values, feature.cap)
+    if isinstance(wanted, T.DoubleType):
+        values = values.astype(np.float64) / 10**numbers.scale if numbers.scale else values.astype(np.float64)
+    else:
+        values = _rescaled(values, numbers.scale, getattr(wanted, "scale", 0))
+    if feature.default is not None:
+        values, known = np.where(known, values, _in_units(feature.default, wanted)), np.ones_like(known)
+    return _array(np.where(known, values, 0), ~known, wanted, feature.name)
+
+
+def _rescaled(values: Integers, scale: int, wanted: int) -> Integers:
+    """Integers in other units; half away from zero where digits are given up."""
+    if wanted >= scale:
+        return values * 10 ** (wanted - scale)
+    unit = 10 ** (scale - wanted)
+    return np.sign(values) * ((np.abs(values) + unit // 2) // unit)
+
+
+def _in_units(default: float | str, wanted: T.DataType) -> int | float:
+    match wanted:
+        case T.DoubleType():
+            return float(default)
+        case T.DateType():
+            return (date.fromisoformat(str(default)) - _EPOCH).days
+        case T.DecimalType(scale=scale):
+            return int(Decimal(str(default)).scaleb(scale))
+        case _:
+            return int(default)
+
+
+def _array(values: np.ndarray, missing: np.ndarray, wanted: T.DataType, name: str) -> pa.Array:
+    mask = missing if missing.any() else None
+    match wanted:
+        case T.DoubleType():
+            return pa.array(values, pa.float64(), mask=mask)
+        case T.LongType():
+            return pa.array(values, pa.int64(), mask=mask)
+        case T.IntegerType() | T.DateType():
+            _require_range(values, 2**31 - 1, name, wanted)
+            whole = pa.array(values.astype(np.int32), pa.int32(), mask=mask)
+            return whole.cast(pa.date32()) if isinstance(wanted, T.DateType) else whole
+        case T.DecimalType(precision=precision, scale=scale):
+            _require_range(values, 10 ** min(precision, 18) - 1, name, wanted)
+            return _decimals(values, mask, precision, scale)
+        case _:
+            message = f"{name}: a feature cannot be of type {wanted.simpleString()}"
+            raise TypeError(message)
+
+
+def _require_range(values: np.ndarray, greatest: int, name: str, wanted: T.DataType) -> None:
+    if len(values) and (values.max() > greatest or values.min() < -greatest):
+        message = f"{name}: a value does not fit {wanted.simpleString()}"
+        raise OverflowError(message)
+
+
+def _decimals(values: Integers, mask: np.ndarray | None, precision: int, scale: int) -> pa.Array:
+    """Unscaled 64-bit integers as 128-bit decimals: the high word repeats the sign."""
+    words = np.empty((len(values), 2), np.int64)
+    words[:, 0], words[:, 1] = values, values >> 63
+    validity = None if mask is None else pa.array(~mask, pa.bool_()).buffers()[1]
+    return pa.Array.from_buffers(
+        pa.decimal128(precision, scale), len(values), [validity, pa.py_buffer(words)], -1 if mask is not None else 0
+    )
