@@ -27,6 +27,7 @@ MEMBER = 0
 _EPOCH = date(1970, 1, 1)
 # Cells of a grid: of 2 MB, so that a state and its neighbours stay in the cache.
 _CELLS = 1 << 18
+_RECORDS = 1 << 18
 
 
 def day_number(day: date) -> int:
@@ -77,7 +78,7 @@ class _Rows:
 
 def state_places(view: FeatureView) -> dict[tuple[str, str], str]:
     """Per (feature, state), the column of the stream that carries it: `_s0`, `_s1`, ..; every group begins anew."""
-    places = {}
+    places: dict[tuple[str, str], str] = {}
     for group in view.groups:
         states = [(feature.name, each.name) for feature in group.features for each in operation(feature.op).states]
         places |= {key: f"_s{number}" for number, key in enumerate(states)}
@@ -94,25 +95,43 @@ def feature_batches(batches: Iterable[pa.RecordBatch], part: Slice) -> Iterator[
     Yields:
         The view's columns in published order, in order of (entity, date).
     """
-    for block in blocks(batches, part.view.entity, max(1, _CELLS // part.span.days)):
+    for block in blocks(batches, part.view.entity, entities=max(1, _CELLS // part.span.days)):
         rows = block_rows(block, part)
         if rows.num_rows:
             yield rows
 
 
-def blocks(batches: Iterable[pa.RecordBatch], entity: str, most: int) -> Iterator[pa.Table]:
-    """Cut the stream between entities, at most `most` of them at a time."""
-    left: list[pa.RecordBatch] = []
+def blocks(
+    batches: Iterable[pa.RecordBatch], entity: str, *, entities: int, records: int = _RECORDS
+) -> Iterator[pa.Table]:
+    """Cut the stream between entities.
+
+    Args:
+        batches: an entity's records stand together.
+        entity: the column that names it.
+        entities: how many a block may have at most.
+        records: how many are gathered before they are cut; a block has more only when one entity does.
+    """
+    gathered: list[pa.RecordBatch] = []
     for batch in batches:
-        table = pa.Table.from_batches([*left, batch]).combine_chunks()
-        ends = _run_ends(table[entity])
-        # The last entity may go on in the next batch.
-        cuts = [int(ends[at]) for at in range(most - 1, len(ends) - 1, most)]
-        for begin, end in zip([0, *cuts], cuts, strict=False):
-            yield table.slice(begin, end - begin)
-        left = table.slice(cuts[-1] if cuts else 0).to_batches()
-    if left:
-        yield pa.Table.from_batches(left)
+        gathered.append(batch)
+        if sum(each.num_rows for each in gathered) >= records:
+            table = pa.Table.from_batches(gathered).combine_chunks()
+            # The last entity may go on in the next batch.
+            *whole, _ = _run_ends(table[entity])
+            yield from _cut(table, whole, entities)
+            gathered = table.slice(whole[-1] if whole else 0).to_batches()
+    if gathered:
+        table = pa.Table.from_batches(gathered).combine_chunks()
+        yield from _cut(table, list(_run_ends(table[entity])), entities)
+
+
+def _cut(table: pa.Table, ends: list[int], entities: int) -> Iterator[pa.Table]:
+    begin = 0
+    for first in range(0, len(ends), entities):
+        end = int(ends[min(first + entities, len(ends)) - 1])
+        yield table.slice(begin, end - begin)
+        begin = end
 
 
 def block_rows(block: pa.Table, part: Slice) -> pa.RecordBatch:

@@ -32,7 +32,7 @@ def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
     if isinstance(wanted, T.DoubleType):
         values = values.astype(np.float64) / 10**numbers.scale if numbers.scale else values.astype(np.float64)
     else:
-        values = _rescaled(values, numbers.scale, getattr(wanted, "scale", 0))
+        values = _rescaled(values.astype(np.int64), numbers.scale, getattr(wanted, "scale", 0))
     if feature.default is not None:
         values, known = np.where(known, values, _in_units(feature.default, wanted)), np.ones_like(known)
     return _array(np.where(known, values, 0), ~known, wanted, feature.name)
@@ -41,9 +41,11 @@ def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
 def _rescaled(values: Integers, scale: int, wanted: int) -> Integers:
     """Integers in other units; half away from zero where digits are given up."""
     if wanted >= scale:
-        return values * 10 ** (wanted - scale)
+        finer: Integers = values * 10 ** (wanted - scale)
+        return finer
     unit = 10 ** (scale - wanted)
-    return np.sign(values) * ((np.abs(values) + unit // 2) // unit)
+    coarser: Integers = np.sign(values) * ((np.abs(values) + unit // 2) // unit)
+    return coarser
 
 
 def _in_units(default: float | str, wanted: T.DataType) -> int | float:
