@@ -35,8 +35,8 @@ lint: setup
 format: setup ## put code into the one form that check asks for
 	@$(bin)/ruff check --fix --quiet && $(bin)/ruff format
 
-bench: setup ## measure (tests/bench)
-	@[[ -d tests/bench ]] || echo "nothing to measure yet"; [[ ! -d tests/bench ]] || { $(with_env) $(bin)/pytest -s tests/bench $(ARGS); }
+bench: setup ## measure (ARGS="--size base"; small unless said)
+	@$(with_env) $(bin)/pytest -q -s -o python_files="bench_*.py" tests/bench $(ARGS)
 
 soak: setup ## the tests, and the random and kill suites at full count (tests/**/soak_*.py)
 	@$(with_env) HEADWATER_SOAK=1 $(bin)/pytest -o python_files="test_*.py soak_*.py" $(ARGS)

@@ -189,7 +189,7 @@ def test_history_is_by_month_and_closed_months_are_z_ordered(published: Publishe
     in_month = len(list(rows.get_fragments(filter=march)))
     of_one = len(list(rows.get_fragments(filter=march & (pa_dataset.field("user_id") == "U000100"))))
     assert of_one == 1
-    assert in_month >= 3
+    assert in_month >= 2
 
 
 def test_silver_has_a_change_feed_from_its_first_commit(published: Published) -> None:

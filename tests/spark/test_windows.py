@@ -9,8 +9,10 @@ from pyspark.sql import SparkSession
 
 from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
+from headwater.errors import DataRejected
 from headwater.features.carry import carry_forward
 from headwater.features.windows import feature_rows
+from headwater.pipelines.gold import fitting
 
 PEOPLE = TableContract.model_validate(
     {
@@ -149,3 +151,15 @@ def test_stale_groups_keep_what_was_published_last(spark: SparkSession, silver) 
     kept = carry_forward(rows, spark.createDataFrame(published, COLUMNS), VIEW, carried).drop("pipeline_version")
     wanted = spark.createDataFrame(expected, f"{COLUMNS}, stale_sources array<string>")
     assert_df_equality(kept, wanted, ignore_row_order=True, ignore_nullable=True)
+
+
+def test_a_value_that_its_type_cannot_hold_is_named(spark: SparkSession, silver) -> None:
+    features = VIEW.model_dump(mode="json")
+    features["groups"][0]["features"][0]["type"] = "decimal(3,2)"
+    rows = feature_rows(
+        FeatureView.model_validate(features), {"people": PEOPLE, "sales": SALES}, silver, [date(2024, 2, 25)]
+    )
+    with pytest.raises(DataRejected) as caught, fitting("v"):
+        rows.collect()
+    assert caught.value.code == "value_out_of_range"
+    assert caught.value.message == "View v: spent_3d: a value does not fit decimal(3,2)."

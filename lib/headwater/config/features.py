@@ -1,6 +1,7 @@
 """Feature views as declared data: who, from which tables, which aggregates over which windows."""
 
 import hashlib
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -8,6 +9,8 @@ from pydantic import Field, model_validator
 from headwater.config.base import CatalogName, Name, Spec
 
 Op = Literal["sum", "count", "mean", "min", "max", "first_day", "last_day", "days_since_first", "days_since_last"]
+_NUMERIC = re.compile(r"^(int|bigint|double|decimal\(\d+,\d+\))$")
+_TYPES_OF_OP = {"first_day": re.compile("^date$"), "last_day": re.compile("^date$")}
 
 
 class ColumnValue(Spec):
@@ -38,10 +41,10 @@ class Aggregate(Spec):
     name: Name = Field(description="Name of the published column.")
     type: str = Field(description="Type of the published column, one that a contract can have.")
     op: Op = Field(
-        description="`count` counts rows, `last_day` is the latest event day, `days_since_last` the days since then."
+        description="`count` counts rows, `first_day` and `last_day` are event days and `days_since_..` the days since."
     )
     value: Annotated[ColumnValue | DaysBetween, Field(discriminator="kind")] | None = Field(
-        default=None, description="What `sum` and `mean` read of a row; they cannot do without."
+        default=None, description="What `sum`, `mean`, `min` and `max` read of a row; they cannot do without."
     )
     where: tuple[Equals, ...] = Field(default=(), description="A row counts when all of these hold.")
     window_days: int | None = Field(
@@ -49,13 +52,16 @@ class Aggregate(Spec):
     )
     available: Name | None = Field(default=None, description="Date since when the fact could be known.")
     default: int | float | str | None = Field(default=None, description="Value when no row matches.")
-    cap: int | None = Field(default=None, description="Greatest value of `days_since_last`, which needs one.")
+    cap: int | None = Field(default=None, description="Greatest value; above it, it stands in its place.")
     description: str = Field(default="", description="For people; changes nothing.")
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> "Aggregate":
         if self.op in ("sum", "mean", "min", "max") and self.value is None:
             message = f"op {self.op} needs a value"
+            raise ValueError(message)
+        if not _TYPES_OF_OP.get(self.op, _NUMERIC).match(self.type):
+            message = f"op {self.op} cannot give a {self.type}"
             raise ValueError(message)
         return self
 

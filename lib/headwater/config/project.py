@@ -198,15 +198,15 @@ def _check_view(project: Project, path: Path) -> None:
 
 
 def _check_exactness(group: FeatureGroup, contract: TableContract, where: str) -> None:
-    """Refuse to add up what has no exact sum: its result would depend on the order of the rows."""
+    """Refuse to compute from what is no whole number of smallest units: a sum would depend on the order of the rows."""
     types = {column.name: column.type for column in contract.columns}
     for feature in group.features:
-        if feature.op not in ("sum", "mean") or not isinstance(feature.value, ColumnValue):
+        if feature.op not in ("sum", "mean", "min", "max") or not isinstance(feature.value, ColumnValue):
             continue
         if not types[feature.value.column].startswith(("int", "bigint", "decimal")):
             raise ConfigError(
                 "inexact_value",
-                f"{where}: {feature.name!r} adds up {feature.value.column!r}, a {types[feature.value.column]}.",
+                f"{where}: {feature.name!r} computes from {feature.value.column!r}, a {types[feature.value.column]}.",
                 remedy=f"Declare {feature.value.column} in the contract as int, bigint or decimal(p,s).",
                 facts={"feature": feature.name, "column": feature.value.column},
             )

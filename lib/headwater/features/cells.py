@@ -13,6 +13,7 @@ from headwater.features.algebra import Numbers
 from headwater.features.kernel import Integers
 
 _EPOCH = date(1970, 1, 1)
+_DIGITS_OF_64_BITS = 19
 
 
 def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
@@ -28,24 +29,39 @@ def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
     wanted = spark_type(feature.type)
     values, known = numbers.values, numbers.known
     if feature.cap is not None:
-        values = np.minimum(values, feature.cap)
+        values = np.minimum(values, feature.cap * 10**numbers.scale)
     if isinstance(wanted, T.DoubleType):
-        values = values.astype(np.float64) / 10**numbers.scale if numbers.scale else values.astype(np.float64)
+        values = values.astype(np.float64) / 10**numbers.scale
     else:
-        values = _rescaled(values.astype(np.int64), numbers.scale, getattr(wanted, "scale", 0))
+        values = _rescaled(np.where(known, values, 0).astype(np.int64), numbers.scale, wanted, feature.name)
     if feature.default is not None:
         values, known = np.where(known, values, _in_units(feature.default, wanted)), np.ones_like(known)
-    return _array(np.where(known, values, 0), ~known, wanted, feature.name)
+    return _array(np.where(known, values, 0), ~known, wanted)
 
 
-def _rescaled(values: Integers, scale: int, wanted: int) -> Integers:
-    """Integers in other units; half away from zero where digits are given up."""
-    if wanted >= scale:
-        finer: Integers = values * 10 ** (wanted - scale)
+def _rescaled(values: Integers, scale: int, wanted: T.DataType, name: str) -> Integers:
+    """Integers in the units of their type; half away from zero where digits are given up."""
+    places = getattr(wanted, "scale", 0)
+    if places >= scale:
+        unit = 10 ** (places - scale)
+        _require_range(values, _greatest(wanted) // unit, name, wanted)
+        finer: Integers = values * unit
         return finer
-    unit = 10 ** (scale - wanted)
+    unit = 10 ** (scale - places)
     coarser: Integers = np.sign(values) * ((np.abs(values) + unit // 2) // unit)
+    _require_range(coarser, _greatest(wanted), name, wanted)
     return coarser
+
+
+def _greatest(wanted: T.DataType) -> int:
+    """The greatest unscaled integer of a type, of those that 64 bits hold."""
+    match wanted:
+        case T.IntegerType() | T.DateType():
+            return 2**31 - 1
+        case T.DecimalType() if wanted.precision < _DIGITS_OF_64_BITS:
+            return int(10**wanted.precision) - 1
+        case _:
+            return 2**63 - 1
 
 
 def _in_units(default: float | str, wanted: T.DataType) -> int | float:
@@ -60,7 +76,7 @@ def _in_units(default: float | str, wanted: T.DataType) -> int | float:
             return int(default)
 
 
-def _array(values: np.ndarray, missing: np.ndarray, wanted: T.DataType, name: str) -> pa.Array:
+def _array(values: np.ndarray, missing: np.ndarray, wanted: T.DataType) -> pa.Array:
     mask = missing if missing.any() else None
     match wanted:
         case T.DoubleType():
@@ -68,14 +84,12 @@ def _array(values: np.ndarray, missing: np.ndarray, wanted: T.DataType, name: st
         case T.LongType():
             return pa.array(values, pa.int64(), mask=mask)
         case T.IntegerType() | T.DateType():
-            _require_range(values, 2**31 - 1, name, wanted)
             whole = pa.array(values.astype(np.int32), pa.int32(), mask=mask)
             return whole.cast(pa.date32()) if isinstance(wanted, T.DateType) else whole
         case T.DecimalType(precision=precision, scale=scale):
-            _require_range(values, 10 ** min(precision, 18) - 1, name, wanted)
             return _decimals(values, mask, precision, scale)
         case _:
-            message = f"{name}: a feature cannot be of type {wanted.simpleString()}"
+            message = f"a feature cannot be of type {wanted.simpleString()}"
             raise TypeError(message)
 
 

@@ -119,7 +119,7 @@ def _require_room(values: Integers, over: Intervals) -> None:
     if sizes.sum() < _GREATEST_SUM:
         return
     if np.bincount(over.row, sizes, minlength=over.entities).max() >= _GREATEST_SUM:
-        message = "the values of one entity add up to more than 64 bits hold"
+        message = "the values of one entity add up to more than 2^62 of the smallest unit"
         raise OverflowError(message)
 
 

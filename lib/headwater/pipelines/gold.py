@@ -6,9 +6,13 @@
 Every decision here reads the ledger and table versions only.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
@@ -99,9 +103,27 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
             history = read_at(spark, project.path("gold", view.name), step.cached.version)
             recent = history.where(F.col(FEATURE_DATE) >= F.lit(step.cached.since))
             rows = carry_forward(rows, recent, view, step.carried)
-        written = replace_dates_once(rows, location, FEATURE_DATE, step.dates, batch)
+        with fitting(view.name):
+            written = replace_dates_once(rows, location, FEATURE_DATE, step.dates, batch)
     runtime.log.write("feature_computed", data_source=view.name, record_count=written.rows, dates=len(step.dates))
     return {"rows": written.rows, "staged_version": written.version, "stale": sorted(step.carried)}
+
+
+@contextmanager
+def fitting(view: str) -> Iterator[None]:
+    """Raise a value that its type cannot hold as what it is; a worker's error arrives as text."""
+    try:
+        yield
+    except (Py4JError, PySparkException) as error:
+        found = re.search(r"OverflowError: (.+)", str(error))
+        if found is None:
+            raise
+        raise DataRejected(
+            "value_out_of_range",
+            f"View {view}: {found[1].strip()}.",
+            remedy="Declare a wider type, or keep such values out of silver by a row rule. Nothing was staged.",
+            facts={"view": view},
+        ) from error
 
 
 def _cached(

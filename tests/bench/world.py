@@ -1,0 +1,58 @@
+"""Silver of any size, made by Spark from row numbers: the same for everybody who benches the same size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+
+LAST = date(2025, 3, 31)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is benched; per customer and year as in the base size, 150 events in two years."""
+
+    customers: int
+    days: int
+
+    @property
+    def first(self) -> date:
+        return LAST - timedelta(days=self.days - 1)
+
+    @property
+    def dates(self) -> tuple[date, ...]:
+        return tuple(self.first + timedelta(days=each) for each in range(self.days))
+
+
+def silver(spark: SparkSession, size: Size, folder: Path) -> Mapping[str, DataFrame]:
+    """Write the four silver tables as Delta, each event at a pseudo-random day and customer; read them back."""
+    tables = {
+        "customers": f"""
+            SELECT concat('U', lpad(id, 7, '0')) AS user_id, concat('C', id % 40) AS country, concat('S', id % 5) AS segment,
+                   date_add(DATE '{size.first}', CAST(pmod(xxhash64(id, 1), {size.days}) AS int) - {size.days} DIV 2) AS signup_date,
+                   CAST(NULL AS timestamp) AS valid_from, CAST(NULL AS timestamp) AS valid_to
+            FROM range({size.customers})""",
+        "transactions": _events(size, 0.068, "id AS transaction_id, CAST(pmod(xxhash64(id, 4), 50000) AS decimal(12,2)) / 100 AS amount, 'USD' AS currency, at AS transaction_date"),
+        "user_behavior": _events(size, 0.124, """CAST(id AS string) AS _id, element_at(array('page_view', 'page_view', 'login', 'feature_usage'), CAST(pmod(xxhash64(id, 5), 4) AS int) + 1) AS event_type,
+            at AS event_date, CAST(pmod(xxhash64(id, 6), 20) AS int) AS page_views"""),
+        "support_tickets": _events(size, 0.013, """CAST(id AS string) AS ticket_id, CAST(at AS date) AS created_date,
+            CASE WHEN pmod(id, 5) > 0 THEN date_add(CAST(at AS date), CAST(pmod(xxhash64(id, 7), 20) AS int)) END AS resolved_date"""),
+    }  # fmt: skip
+    for name, query in tables.items():
+        frame = spark.sql(query)
+        if name == "transactions":
+            frame = frame.withColumn("amount", frame["amount"].cast("decimal(12,2)"))
+        frame.write.format("delta").save(str(folder / name))
+    return {name: spark.read.format("delta").load(str(folder / name)) for name in tables}
+
+
+def _events(size: Size, per_customer_and_day: float, columns: str) -> str:
+    """Events of customers that are drawn with a bias to few, over the days and the quarter before them."""
+    count = int(size.customers * size.days * per_customer_and_day)
+    return f"""
+        SELECT {columns}, concat('U', lpad(CAST(floor(pow(pmod(xxhash64(id, 2), 1000000) / 1e6D, 1.5) * {size.customers}) AS bigint), 7, '0')) AS user_id
+        FROM (SELECT id, timestampadd(SECOND, CAST(pmod(xxhash64(id, 3), {(size.days + 90) * 86_400}) AS bigint),
+                                      TIMESTAMP '{size.first - timedelta(days=90)} 00:00:00') AS at
+              FROM range({count}))"""
