@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from headwater.boundary import Job, run_job
+from headwater.boundary import run_job
+from headwater.job import Job
 from headwater.pipelines.gold import plan_stage
 from headwater.pipelines.pipeline import run_stage
 from headwater.pipelines.publication import plan_unfinished_publication

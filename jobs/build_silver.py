@@ -6,7 +6,8 @@ What breaks a row rule goes to quarantine with its reasons; a batch whose rows d
 import sys
 from collections.abc import Sequence
 
-from headwater.boundary import Job, run_job
+from headwater.boundary import run_job
+from headwater.job import Job
 from headwater.pipelines.pipeline import plan_tables, reported, run_tables
 
 JOB = Job(

@@ -6,7 +6,8 @@ Run one such job per source, in parallel if you like; a rerun for the same date 
 import sys
 from collections.abc import Sequence
 
-from headwater.boundary import Job, run_job
+from headwater.boundary import run_job
+from headwater.job import Job, Option
 from headwater.pipelines.bronze import plan_extract
 from headwater.pipelines.run import run_planned
 
@@ -15,7 +16,7 @@ JOB = Job(
     about=str(__doc__),
     plans=lambda runtime, args: [plan_extract(runtime, [args.source])],
     story=lambda runtime, args: run_planned(lambda: plan_extract(runtime, [args.source]), runtime),
-    options={"--source": "a source of conf/sources"},
+    options={"--source": Option("source", "a source of conf/sources")},
 )
 
 

@@ -6,7 +6,8 @@ Rows without a passing verdict are refused with exit code 3, and readers keep wh
 import sys
 from collections.abc import Sequence
 
-from headwater.boundary import Job, run_job
+from headwater.boundary import run_job
+from headwater.job import Job
 from headwater.pipelines.pipeline import reported, run_publish
 from headwater.pipelines.publication import plan_publish
 

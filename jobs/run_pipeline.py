@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from headwater.boundary import Job, run_job
+from headwater.boundary import run_job
+from headwater.job import Job
 from headwater.pipelines.pipeline import plan_pipeline, reported, run_pipeline
 
 JOB = Job(

@@ -9,8 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -25,9 +24,10 @@ from pyspark.sql import SparkSession
 from headwater.config.project import Project, load_project
 from headwater.config.secrets import resolve_secret
 from headwater.errors import ConfigError, ExitCode, HeadwaterError
+from headwater.job import Job, parser
 from headwater.outcome import as_headwater_error, event_of, gravest, leaves
 from headwater.pipelines.run import is_degraded, rows_of
-from headwater.pipelines.steps import Plan, Runtime, describe
+from headwater.pipelines.steps import Runtime, describe
 from headwater.session import open_session
 from headwater.sources.base import Source
 from headwater.sources.connect import open_source
@@ -43,32 +43,13 @@ from headwater.telemetry.logs import EventLog
 WORK_TO_DO = 75
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job as the boundary sees it.
-
-    Attributes:
-        name: the job's file name without its ending.
-        about: help text.
-        plans: what the job would do; for `--dry-run`.
-        story: does it, and returns the commits it made, none when there was nothing to do.
-        options: further required options and their help.
-    """
-
-    name: str
-    about: str
-    plans: Callable[[Runtime, argparse.Namespace], Sequence[Plan]]
-    story: Callable[[Runtime, argparse.Namespace], Sequence[Commit]]
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
 class _SessionNeeded(BaseException):  # noqa: N818 -- control flow of a peek, and no error
     """A peek met work that needs a session."""
 
 
 def run_job(job: Job, argv: Sequence[str] | None = None) -> int:
     """Run a job from its command line; returns the exit code."""
-    args = _parser(job).parse_args(argv)
+    args = parser(job).parse_args(argv)
     try:
         project = load_project(Path(args.conf), args.env, os.environ)
     except ConfigError as error:
@@ -210,27 +191,6 @@ def _open_source(project: Project, name: str) -> Source:
         secrets=lambda reference, used_by: resolve_secret(reference, os.environ, used_by=used_by),
         clock=(lambda: fixed) if isinstance(fixed, datetime) else None,
     )
-
-
-def _parser(job: Job) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"{job.name}.py", description=job.about)
-    parser.add_argument("--conf", default="conf", metavar="DIR", help="configuration folder (default: conf)")
-    parser.add_argument(
-        "--env", default="local", metavar="NAME", help="environment: conf/env/NAME.yaml (default: local)"
-    )
-    parser.add_argument(
-        "--date", required=True, type=date.fromisoformat, metavar="YYYY-MM-DD", help="feature date of the run"
-    )
-    parser.add_argument("--run-id", metavar="ID", help="name of this execution of this job (default: made up)")
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="exit 3 where a run would otherwise be degraded: values carried, batches held",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="print what the job would do, and do nothing")
-    for flag, text in job.options.items():
-        parser.add_argument(flag, required=True, metavar="NAME", help=text)
-    return parser
 
 
 def _status(commits: Sequence[Commit]) -> RunStatus:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from headwater.boundary import Job, run_job
+from headwater.boundary import run_job
 from headwater.errors import ConfigError, DataRejected, SourceUnavailable, WriterConflict
+from headwater.job import Job
 
 CONF = Path(__file__).parents[2] / "conf"
 AWAY = SourceUnavailable("data_source_unavailable", "away", facts={"source": "transactions"})

@@ -70,6 +70,7 @@ def refusal(conf: Path, variables: Mapping[str, str]) -> ConfigError:
         ("unknown_column", "sources/transactions.yaml", "column: transaction_date", "column: date", ["freshness.column", "'date'"]),
         ("inexact_value", "tables/transactions.yaml", '"decimal(12,2)"', "double", [FEATURES, "'total_spend_30d'", "'amount'", "decimal(p,s)"]),
         ("wrong_population", "tables/customers.yaml", "kind: history", "kind: fact", [FEATURES, "attributes", "'customers'"]),
+        ("wrong_population", "tables/customers.yaml", "entity: user_id", "entity: email", [FEATURES, "population", "'email'"]),
         ("wrong_group", "tables/support_tickets.yaml", "key: [ticket_id]", "kind: history\nkey: [ticket_id]", [FEATURES, "groups[2].table", "attributes"]),
         ("invalid_yaml", "project.yaml", "initial_dates: 40", "initial_dates: 40\npipeline: again", ["line 4", "'pipeline' stands twice"]),
     ],

@@ -174,13 +174,7 @@ def _check_view(project: Project, path: Path) -> None:
     view = project.view
     for table in view.tables:
         _require(table, project.tables, path, "groups", "table")
-    members = project.tables[view.population.table]
-    if members.kind != "history" and view.attributes:
-        message = f"{path}: attributes: {members.name!r} keeps no versions, so it has no attributes as of a date."
-        remedy = f"Make {members.name!r} a table of kind history, or leave attributes out."
-        raise ConfigError("wrong_population", message, remedy=remedy, facts={"file": str(path), "path": "attributes"})
-    for name in (view.population.since, *view.attributes):
-        _require(name, members.names, path, "population", "column")
+    _check_population(view, project.tables[view.population.table], path)
     for index, group in enumerate(view.groups):
         if project.tables[group.table].kind == "history":
             message = f"{path}: groups[{index}].table: {group.table!r} keeps versions, not events."
@@ -195,6 +189,21 @@ def _check_view(project: Project, path: Path) -> None:
         for name in used:
             _require(name, names, path, f"groups[{index}]", "column")
         _check_exactness(group, project.tables[group.table], f"{path}: groups[{index}]")
+
+
+def _check_population(view: FeatureView, members: TableContract, path: Path) -> None:
+    facts = {"file": str(path), "path": "population"}
+    if members.kind != "history" and view.attributes:
+        message = f"{path}: attributes: {members.name!r} keeps no versions, so it has no attributes as of a date."
+        remedy = f"Make {members.name!r} a table of kind history, or leave attributes out."
+        raise ConfigError("wrong_population", message, remedy=remedy, facts=facts)
+    if members.kind == "history" and members.key != (members.entity,):
+        key = ", ".join(members.key)
+        message = f"{path}: population: the key of {members.name!r} is {key}, not its entity {members.entity!r}."
+        remedy = "Versions of an entity must follow each other: choose a table whose one key column is the entity."
+        raise ConfigError("wrong_population", message, remedy=remedy, facts=facts)
+    for name in (view.population.since, *view.attributes):
+        _require(name, members.names, path, "population", "column")
 
 
 def _check_exactness(group: FeatureGroup, contract: TableContract, where: str) -> None:

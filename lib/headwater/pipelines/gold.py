@@ -60,32 +60,47 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
     dates = _dates_to_compute(runtime, publications)
     if not dates:
         return Plan(title, (), (f"{runtime.run_date} is published and nothing it rests on has changed",))
-    versions = {table: version(runtime.project.path("silver", table)) for table in view.tables}
-    missing = sorted(table for table, at in versions.items() if at is None)
-    if missing and not ready:
+    if not ready and missing_silver(runtime):
         return Plan(title, (), (f"{len(dates)} dates {dates[0]} .. {dates[-1]}, once there is silver",))
-    if missing:
-        raise DataRejected(
-            "no_silver",
-            f"There is no silver table yet for {', '.join(missing)}.",
-            remedy="Run extract_bronze and build_silver for every source first.",
-            facts={"tables": missing},
-        )
-    published = _by_date(publications)
+    published = by_date(publications)
+    versions = silver_versions(runtime)
     carried = carried_dates(runtime, dates, published) if ready else {}
     step = StageDates(
         view=view.name,
         pipeline_version=view.pipeline_version,
         run_date=runtime.run_date,
         dates=dates,
-        versions={table: at for table, at in versions.items() if at is not None},
+        versions=versions,
         silver_batches=batches,
         carried=carried,
         cached=_cached(runtime, carried, published),
     )
-    if state.commits and _same_input(StageDates.model_validate(state.commits[-1].payload), step):
+    if state.commits and same_input(StageDates.model_validate(state.commits[-1].payload), step):
         return Plan(title, (), (f"{len(dates)} dates are staged from the same input already",))
     return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
+
+
+def missing_silver(runtime: Runtime) -> list[str]:
+    """Tables of the view that do not exist yet."""
+    tables = runtime.project.view.tables
+    return sorted(table for table in tables if version(runtime.project.path("silver", table)) is None)
+
+
+def silver_versions(runtime: Runtime) -> dict[str, int]:
+    """The present version of every table of the view.
+
+    Raises:
+        DataRejected: there is no silver to compute from.
+    """
+    if missing := missing_silver(runtime):
+        raise DataRejected(
+            "no_silver",
+            f"There is no silver table yet for {', '.join(missing)}.",
+            remedy="Run extract_bronze and build_silver for every source first.",
+            facts={"tables": missing},
+        )
+    found = {table: version(runtime.project.path("silver", table)) for table in runtime.project.view.tables}
+    return {table: at for table, at in found.items() if at is not None}
 
 
 def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
@@ -176,7 +191,7 @@ def _dates_to_compute(runtime: Runtime, publications: Sequence[PublishStage]) ->
         for table in runtime.project.view.tables
     }
     changed = affected_dates(runtime.project.view, dict(touched), sorted(published))
-    return tuple(sorted(missing | changed | caught_up(runtime, _by_date(publications))))
+    return tuple(sorted(missing | changed | caught_up(runtime, by_date(publications))))
 
 
 def _within(at: date, day: date, window: int | None) -> bool:
@@ -197,10 +212,11 @@ def published_dates(publications: Iterable[PublishStage]) -> set[date]:
     return {day for publication in publications for day in publication.dates}
 
 
-def _by_date(publications: Iterable[PublishStage]) -> dict[date, PublishStage]:
+def by_date(publications: Iterable[PublishStage]) -> dict[date, PublishStage]:
     """The last publication of each published date."""
     return {day: publication for publication in publications for day in publication.dates}
 
 
-def _same_input(one: StageDates, other: StageDates) -> bool:
+def same_input(one: StageDates, other: StageDates) -> bool:
+    """Whether two stage batches would give the same rows."""
     return one.model_copy(update={"run_date": other.run_date}) == other
