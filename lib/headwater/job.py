@@ -49,6 +49,14 @@ class Job:
     date_flags: tuple[str, ...] = ("--date",)
 
 
+def positive(text: str) -> int:
+    """A whole number above 0, of an option."""
+    if (number := int(text)) < 1:
+        message = f"{number} is less than 1"
+        raise ValueError(message)
+    return number
+
+
 def parser(job: Job) -> argparse.ArgumentParser:
     """The job's command line."""
     made = argparse.ArgumentParser(prog=f"{job.name}.py", description=job.about)

@@ -45,13 +45,18 @@ class CircuitBreaker:
         try:
             answer = work()
         except HeadwaterError as error:
-            if isinstance(error, Transient):
-                with self._lock:
-                    self._failures, self._last, self._opened_at = self._failures + 1, error, self._clock()
+            # Whoever refuses us has answered.
+            self._note(error if isinstance(error, Transient) else None)
             raise
-        with self._lock:
-            self._failures = 0
+        self._note(None)
         return answer
+
+    def _note(self, failure: HeadwaterError | None) -> None:
+        with self._lock:
+            if failure is None:
+                self._failures = 0
+            else:
+                self._failures, self._last, self._opened_at = self._failures + 1, failure, self._clock()
 
     def _require_closed(self) -> None:
         with self._lock:

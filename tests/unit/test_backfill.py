@@ -5,9 +5,12 @@ from datetime import date, timedelta
 
 import pytest
 
-from headwater.errors import ConfigError
+from headwater.errors import ConfigError, DataRejected
+from headwater.pipelines import run
+from headwater.pipelines.audit import unpublished
 from headwater.pipelines.backfill import due_dates, slices
-from headwater.pipelines.steps import PublishStage, Runtime, StageDates, to_payload
+from headwater.pipelines.gold import is_staged
+from headwater.pipelines.steps import PlannedStep, PublishStage, Runtime, StageDates, to_payload
 
 JANUARY = date(2024, 1, 1)
 
@@ -39,6 +42,7 @@ def test_due_is_what_is_missing_or_of_other_definitions(runtime: Runtime) -> Non
     now = runtime.project.view.pipeline_version
     published(runtime, days(JANUARY, 5), "before")
     published(runtime, days(JANUARY + timedelta(days=3), 4), now)
+    published(runtime, days(JANUARY + timedelta(days=9), 1), now)
     assert due_dates(runtime, JANUARY, JANUARY + timedelta(days=8)) == (
         *days(JANUARY, 3),
         *days(JANUARY + timedelta(days=7), 2),
@@ -47,10 +51,37 @@ def test_due_is_what_is_missing_or_of_other_definitions(runtime: Runtime) -> Non
     assert due_dates(runtime, JANUARY, JANUARY + timedelta(days=8)) == ()
 
 
-def test_a_range_that_ends_before_it_begins(runtime: Runtime) -> None:
-    with pytest.raises(ConfigError) as caught:
-        due_dates(runtime, JANUARY, JANUARY - timedelta(days=1))
-    assert caught.value.code == "wrong_range"
+def test_a_range_that_nothing_could_fill(runtime: Runtime) -> None:
+    today = runtime.clock().date()
+    assert due_dates(runtime, today, today) == (today,)
+    published(runtime, days(JANUARY, 5), "before")
+    for first, last in ((JANUARY, JANUARY - timedelta(days=1)), (JANUARY, JANUARY + timedelta(days=5))):
+        with pytest.raises(ConfigError) as caught:
+            due_dates(runtime, first, last)
+        assert caught.value.code == "wrong_range"
+        assert "2024-01-05" in caught.value.message
+
+
+def test_a_stage_whose_values_do_not_fit_is_closed_and_not_taken_for_staged(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = runtime.project.view
+    step = StageDates(
+        view=view.name, pipeline_version="1", run_date=JANUARY, dates=(JANUARY,), versions={}, silver_batches={}
+    )
+    stream = runtime.stream("stage", view.name)
+
+    def refuses(*_: object) -> None:
+        raise DataRejected("value_out_of_range", "spend does not fit")
+
+    monkeypatch.setattr("headwater.pipelines.run._execute", refuses)
+    for n in (0, 1):
+        with pytest.raises(DataRejected):
+            run._run_step(PlannedStep(stream, step, decided_on=n), runtime, session=None)
+        state = runtime.ledger.stream(stream)
+        assert (state.open, state.last_n) == (None, n + 1)
+        assert not is_staged(state, step)
+        assert unpublished(runtime) is None
 
 
 @pytest.mark.parametrize(

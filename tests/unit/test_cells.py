@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from headwater.config.features import Aggregate
-from headwater.features.algebra import Numbers, rounded_quotient
+from headwater.features.algebra import Numbers, rounded_mean
 from headwater.features.cells import cells
 
 
@@ -66,4 +66,11 @@ def test_a_cap_holds_for_values_and_not_for_the_default() -> None:
      (0, 0, 0.0), (2**62, 1, float(2**62)), (2**61 + 1, 2**60, 2.0), (10**18 + 1, 10**17, 10.0)],
 )  # fmt: skip
 def test_means_are_rounded_in_integers_however_large(total: int, divisor: int, mean: float) -> None:
-    assert rounded_quotient(np.array([total]), np.array([divisor])).tolist() == [mean]
+    assert rounded_mean(np.array([total]), np.array([divisor]), 0).tolist() == [mean]
+
+
+@pytest.mark.parametrize("scale", [0, 2, 9, 17])
+def test_means_of_fine_decimals(scale: int) -> None:
+    for n in (1, 3, 10, 100):
+        total = 2 * 10**scale // 10 * n if scale else 2 * n
+        assert rounded_mean(np.array([total]), np.array([n]), scale).tolist() == [0.2 if scale else 2.0]

@@ -161,6 +161,18 @@ def test_failures_that_an_answer_follows_do_not_add_up(policy: RetryPolicy) -> N
         assert policy.call(Flaky(2)) == "answer"
 
 
+def test_a_trial_that_is_refused_by_the_server_closes_the_circuit(policy: RetryPolicy, clock: Clock) -> None:
+    def wrong() -> None:
+        raise ConfigError("x", "wrong")
+
+    with pytest.raises(SourceUnavailable):
+        policy.call(Flaky(3))
+    clock.now += 61
+    with pytest.raises(ConfigError):
+        policy.call(wrong)
+    assert not refused(policy)
+
+
 def test_mistakes_do_not_open_the_circuit(policy: RetryPolicy) -> None:
     def wrong() -> None:
         raise ConfigError("x", "wrong")

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from datetime import date
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -9,8 +11,15 @@ from pydantic import Field, model_validator
 from headwater.config.base import CatalogName, Name, Spec
 
 Op = Literal["sum", "count", "mean", "min", "max", "first_day", "last_day", "days_since_first", "days_since_last"]
-_NUMERIC = re.compile(r"^(int|bigint|double|decimal\(\d+,\d+\))$")
-_TYPES_OF_OP = {"first_day": re.compile("^date$"), "last_day": re.compile("^date$")}
+_NUMERIC = re.compile(r"^(?:int|bigint|double|decimal\((?P<precision>\d+),(?P<scale>\d+)\))$")
+_TYPES_OF_OP = {
+    "first_day": re.compile("^date$"),
+    "last_day": re.compile("^date$"),
+    # Six decimals are part of what a mean is; another type would round it once more.
+    "mean": re.compile("^double$"),
+}
+_DIGITS = 38
+_BITS = {"int": 31, "bigint": 63}
 
 
 class ColumnValue(Spec):
@@ -39,7 +48,10 @@ class Aggregate(Spec):
     """One feature: an operation over the rows of a window that ends with the feature date."""
 
     name: Name = Field(description="Name of the published column.")
-    type: str = Field(description="Type of the published column, one that a contract can have.")
+    type: str = Field(
+        description="int, bigint, double or decimal(p,s); a date for `.._day`, a double for `mean`. Digits that it "
+        "gives up are rounded half away from zero."
+    )
     op: Op = Field(
         description="`count` counts rows, `first_day` and `last_day` are event days and `days_since_..` the days since."
     )
@@ -60,10 +72,37 @@ class Aggregate(Spec):
         if self.op in ("sum", "mean", "min", "max") and self.value is None:
             message = f"op {self.op} needs a value"
             raise ValueError(message)
-        if not _TYPES_OF_OP.get(self.op, _NUMERIC).match(self.type):
+        if not _TYPES_OF_OP.get(self.op, _NUMERIC).match(self.type) or not _is_decimal_of_spark(self.type):
             message = f"op {self.op} cannot give a {self.type}"
             raise ValueError(message)
+        if self.cap is not None and self.type == "date":
+            message = "a date has no cap"
+            raise ValueError(message)
+        if self.default is not None and not _fits(self.default, self.type):
+            message = f"the default {self.default!r} is no {self.type}"
+            raise ValueError(message)
         return self
+
+
+def _is_decimal_of_spark(kind: str) -> bool:
+    found = _NUMERIC.match(kind)
+    return not found or not found["scale"] or int(found["scale"]) <= int(found["precision"]) <= _DIGITS
+
+
+def _fits(default: float | str, kind: str) -> bool:
+    """Whether a default is a value of its type, to the last digit."""
+    try:
+        if kind == "date":
+            return bool(date.fromisoformat(str(default)))
+        number = Decimal(str(default))
+    except (ValueError, InvalidOperation):
+        return False
+    if kind == "double" or not number.is_finite():
+        return number.is_finite()
+    found = _NUMERIC.match(kind)
+    units = number.scaleb(int(found["scale"] or 0)) if found else number
+    limit = 2 ** _BITS[kind] if kind in _BITS else 10 ** int(found["precision"]) if found else 0
+    return units == units.to_integral_value() and abs(units) < limit
 
 
 class FeatureGroup(Spec):

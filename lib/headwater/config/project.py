@@ -1,5 +1,6 @@
 """The whole of `conf/` as one frozen value, with every cross-reference checked."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,9 @@ from headwater.config.quality import CheckSuite
 from headwater.config.sources import Connection, FilesSource, JdbcSource, MongoSource, SourceFile
 from headwater.config.tables import TableContract
 from headwater.errors import ConfigError
+
+# Smallest units are counted in 64 bits, and a sum of many has to have room.
+_EXACT = re.compile(r"^(int|bigint|decimal\(\d+,\d\))$")
 
 
 class SparkSettings(Spec):
@@ -181,6 +185,7 @@ def _check_view(project: Project, path: Path) -> None:
             remedy = "Name its columns under `attributes`, or compute from a table of kind fact."
             facts = {"file": str(path), "path": f"groups[{index}].table"}
             raise ConfigError("wrong_group", message, remedy=remedy, facts=facts)
+        _check_entity(project, group.table, f"{path}: groups[{index}].table")
         names = project.tables[group.table].names
         used = [group.event_time, *(feature.available for feature in group.features if feature.available)]
         for feature in group.features:
@@ -189,6 +194,19 @@ def _check_view(project: Project, path: Path) -> None:
         for name in used:
             _require(name, names, path, f"groups[{index}]", "column")
         _check_exactness(group, project.tables[group.table], f"{path}: groups[{index}]")
+
+
+def _check_entity(project: Project, table: str, where: str) -> None:
+    """Entities are matched by value, so both sides have to have one type."""
+    contracts = [project.tables[name] for name in (project.view.population.table, table)]
+    members, facts = ({c.name: c.type for c in each.columns}[each.entity] for each in contracts)
+    if members != facts and {members, facts} != {"int", "bigint"}:
+        raise ConfigError(
+            "wrong_group",
+            f"{where}: the entity of {table!r} is a {facts}, that of {contracts[0].name!r} a {members}.",
+            remedy="Declare both columns with one type.",
+            facts={"table": table, "types": [members, facts]},
+        )
 
 
 def _check_population(view: FeatureView, members: TableContract, path: Path) -> None:
@@ -212,11 +230,11 @@ def _check_exactness(group: FeatureGroup, contract: TableContract, where: str) -
     for feature in group.features:
         if feature.op not in ("sum", "mean", "min", "max") or not isinstance(feature.value, ColumnValue):
             continue
-        if not types[feature.value.column].startswith(("int", "bigint", "decimal")):
+        if not _EXACT.match(types[feature.value.column]):
             raise ConfigError(
                 "inexact_value",
                 f"{where}: {feature.name!r} computes from {feature.value.column!r}, a {types[feature.value.column]}.",
-                remedy=f"Declare {feature.value.column} in the contract as int, bigint or decimal(p,s).",
+                remedy=f"Declare {feature.value.column} in the contract as int, bigint or decimal(p,s) with s up to 9.",
                 facts={"feature": feature.name, "column": feature.value.column},
             )
 

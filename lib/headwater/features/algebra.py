@@ -85,7 +85,7 @@ def _count(states: States, _dates: Integers, _scale: int) -> Numbers:
 
 
 def _mean(states: States, _dates: Integers, scale: int) -> Numbers:
-    return Numbers(rounded_quotient(states["total"], states["n"] * 10**scale), states["n"] > 0)
+    return Numbers(rounded_mean(states["total"], states["n"], scale), states["n"] > 0)
 
 
 def _extreme(states: States, _dates: Integers, scale: int) -> Numbers:
@@ -101,15 +101,22 @@ def _days_since(states: States, dates: Integers, _scale: int) -> Numbers:
     return Numbers(np.where(known, dates - np.where(known, states["day"], 0), 0), known)
 
 
-def rounded_quotient(total: Integers, divisor: Integers) -> Doubles:
-    """Quotients to six decimals, rounded half away from zero in integers (semantics.md, section 2); 0 / 0 is 0.
+def rounded_mean(total: Integers, n: Integers, scale: int) -> Doubles:
+    """Means to six decimals, rounded half away from zero in integers (semantics.md, section 2); of nothing it is 0.
 
-    floor((2 * |total| * 10^6 + d) / (2 * d)), with the whole part taken out first to stay within 64 bits.
+    floor((2 * |total| * 10^6 + d) / (2 * d)) with d = n * 10^scale, the whole part taken out first to stay within 64
+    bits; where that is not enough, in integers of any size.
+
+    Args:
+        total: sums in units of 10^-scale.
+        n: how many values each sum has.
+        scale: decimal places of the values.
     """
-    divisor = np.maximum(divisor, 1)
-    whole, rest = np.divmod(np.abs(total), divisor)
-    if divisor.max(initial=1) > _GREATEST_DIVISOR or whole.max(initial=0) > _GREATEST_WHOLE:
-        divisor, whole, rest, total = (each.astype(object) for each in (divisor, whole, rest, total))
+    n = np.maximum(n, 1)
+    if int(n.max(initial=1)) * 10**scale > _GREATEST_DIVISOR or int(np.abs(total).max(initial=0)) > _GREATEST_WHOLE:
+        n, total = n.astype(object), total.astype(object)
+    divisor = n * 10**scale
+    whole, rest = np.abs(total) // divisor, np.abs(total) % divisor
     micros = whole * _MICRO + (2 * rest * _MICRO + divisor) // (2 * divisor)
     rounded: Doubles = (np.sign(total) * micros).astype(np.float64) / _MICRO
     return rounded

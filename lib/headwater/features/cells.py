@@ -13,7 +13,7 @@ from headwater.features.algebra import Numbers
 from headwater.features.kernel import Integers
 
 _EPOCH = date(1970, 1, 1)
-_DIGITS_OF_64_BITS = 19
+_GREATEST = 2**63 - 1
 
 
 def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
@@ -29,7 +29,7 @@ def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
     wanted = spark_type(feature.type)
     values, known = numbers.values, numbers.known
     if feature.cap is not None:
-        values = np.minimum(values, feature.cap * 10**numbers.scale)
+        values = np.minimum(values, min(feature.cap * 10**numbers.scale, _GREATEST))
     if isinstance(wanted, T.DoubleType):
         values = values.astype(np.float64) / 10**numbers.scale
     else:
@@ -42,26 +42,29 @@ def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
 def _rescaled(values: Integers, scale: int, wanted: T.DataType, name: str) -> Integers:
     """Integers in the units of their type; half away from zero where digits are given up."""
     places = getattr(wanted, "scale", 0)
-    if places >= scale:
+    if places < scale:
+        unit = 10 ** (scale - places)
+        values = np.sign(values) * ((np.abs(values) + unit // 2) // unit)
+        unit = 1
+    else:
         unit = 10 ** (places - scale)
-        _require_range(values, _greatest(wanted) // unit, name, wanted)
-        finer: Integers = values * unit
-        return finer
-    unit = 10 ** (scale - places)
-    coarser: Integers = np.sign(values) * ((np.abs(values) + unit // 2) // unit)
-    _require_range(coarser, _greatest(wanted), name, wanted)
-    return coarser
+    largest = int(np.abs(values).max(initial=0)) * unit
+    if largest > _greatest(wanted):
+        message = f"{name}: a value does not fit {wanted.simpleString()}"
+        raise OverflowError(message)
+    in_units: Integers = (values if largest <= _GREATEST else values.astype(object)) * unit
+    return in_units
 
 
 def _greatest(wanted: T.DataType) -> int:
-    """The greatest unscaled integer of a type, of those that 64 bits hold."""
+    """The greatest unscaled integer of a type."""
     match wanted:
         case T.IntegerType() | T.DateType():
             return 2**31 - 1
-        case T.DecimalType() if wanted.precision < _DIGITS_OF_64_BITS:
+        case T.DecimalType():
             return int(10**wanted.precision) - 1
         case _:
-            return 2**63 - 1
+            return _GREATEST
 
 
 def _in_units(default: float | str, wanted: T.DataType) -> int | float:
@@ -93,16 +96,14 @@ def _array(values: np.ndarray, missing: np.ndarray, wanted: T.DataType) -> pa.Ar
             raise TypeError(message)
 
 
-def _require_range(values: np.ndarray, greatest: int, name: str, wanted: T.DataType) -> None:
-    if len(values) and (values.max() > greatest or values.min() < -greatest):
-        message = f"{name}: a value does not fit {wanted.simpleString()}"
-        raise OverflowError(message)
-
-
 def _decimals(values: Integers, mask: np.ndarray | None, precision: int, scale: int) -> pa.Array:
-    """Unscaled 64-bit integers as 128-bit decimals: the high word repeats the sign."""
+    """Unscaled integers as 128-bit decimals, in two words; of a 64-bit integer the high one repeats the sign."""
     words = np.empty((len(values), 2), np.int64)
-    words[:, 0], words[:, 1] = values, values >> 63
+    if values.dtype == object:
+        words[:, 0] = (values & (2**64 - 1)).astype(np.uint64).view(np.int64)
+        words[:, 1] = values >> 64
+    else:
+        words[:, 0], words[:, 1] = values, values >> 63
     validity = None if mask is None else pa.array(~mask, pa.bool_()).buffers()[1]
     return pa.Array.from_buffers(
         pa.decimal128(precision, scale), len(values), [validity, pa.py_buffer(words)], -1 if mask is not None else 0

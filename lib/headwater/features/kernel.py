@@ -17,7 +17,7 @@ Farach-Colton, "The LCA Problem Revisited", 2000.)
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 Integers: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
 Monoid: TypeAlias = Literal["add", "max", "min"]
+Number = TypeVar("Number", np.int64, np.float64)
 
 # Days as integers since 1970-01-01; both lie far outside of what a date can be.
 ALWAYS, NEVER = -(2**40), 2**40
@@ -95,7 +96,7 @@ def state(monoid: Monoid, values: Integers, over: Intervals) -> Integers:
         entities x dates; `NOTHING[monoid]` where no tile counts.
 
     Raises:
-        OverflowError: the absolute values of an entity add up to more than 2^62.
+        OverflowError: absolute values that count on one date add up to more than 2^62.
     """
     if monoid == "add":
         return _running_total(values[over.tile], over)
@@ -105,21 +106,21 @@ def state(monoid: Monoid, values: Integers, over: Intervals) -> Integers:
     return ~_greatest(~values[over.tile], over)
 
 
-def _running_total(values: Integers, over: Intervals) -> Integers:
+def _running_total(values: NDArray[Number], over: Intervals) -> NDArray[Number]:
     _require_room(values, over)
     width = over.dates + 1
-    grid = np.zeros(over.entities * width, np.int64)
+    grid = np.zeros(over.entities * width, values.dtype)
     np.add.at(grid, over.row * width + over.begin, values)
     np.subtract.at(grid, over.row * width + over.end, values)
-    return np.cumsum(grid.reshape(over.entities, width), axis=1)[:, : over.dates]
+    total: NDArray[Number] = np.cumsum(grid.reshape(over.entities, width), axis=1)[:, : over.dates]
+    return total
 
 
-def _require_room(values: Integers, over: Intervals) -> None:
+def _require_room(values: NDArray[Number], over: Intervals) -> None:
+    """Refuse a sum that 64 bits may not hold, on the dates on which it is one: whatever else the span has."""
     sizes = np.abs(values.astype(np.float64))
-    if sizes.sum() < _GREATEST_SUM:
-        return
-    if np.bincount(over.row, sizes, minlength=over.entities).max() >= _GREATEST_SUM:
-        message = "the values of one entity add up to more than 2^62 of the smallest unit"
+    if values.dtype == np.int64 and sizes.sum() >= _GREATEST_SUM and _running_total(sizes, over).max() >= _GREATEST_SUM:
+        message = "the values of one entity and window add up to more than 2^62 of the smallest unit"
         raise OverflowError(message)
 
 

@@ -38,8 +38,8 @@ def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract, span:
     within = events.where(day <= span.last)
     if group.longest_window is not None:
         within = within.where(day >= earliest)
-    known_from = day_of(group.available) if group.available else F.lit(None).cast("bigint")
-    happened = F.when(day < earliest, F.lit(ALWAYS)).otherwise(day)
+    known_from = _cut(day_of(group.available), span.first) if group.available else F.lit(None).cast("bigint")
+    happened = _cut(day, earliest)
     states = {
         f"_s{place}": (each.monoid, each.of_event(_value(feature, contract), day))
         for place, (feature, each) in enumerate(
@@ -54,6 +54,11 @@ def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract, span:
     )
     merged = [merge_column(monoid, name).alias(name) for name, (monoid, _) in states.items()]
     return prepared.groupBy(contract.entity, FROM, UNTIL).agg(*merged)
+
+
+def _cut(day: Column, earliest: int) -> Column:
+    """Days before all that matters are one."""
+    return F.when(day < earliest, F.lit(ALWAYS)).otherwise(day)
 
 
 def day_of(column: str) -> Column:

@@ -59,7 +59,9 @@ def feature_rows(
     for number, group in enumerate(view.groups, start=1):
         contract = contracts[group.table]
         tiled = tiles(silver[group.table], group, contract, part.span)
-        named = tiled.withColumnRenamed(contract.entity, view.entity).withColumn(KIND, F.lit(number))
+        entity = F.col(f"`{contract.entity}`").cast(stream.schema[view.entity].dataType)
+        named = tiled.withColumn(contract.entity, entity).withColumnRenamed(contract.entity, view.entity)
+        named = named.withColumn(KIND, F.lit(number))
         stream = stream.unionByName(named, allowMissingColumns=True)
     together = stream.repartition(view.entity).sortWithinPartitions(view.entity, KIND)
     return together.mapInArrow(partial(feature_batches, part=part), published_schema(view, contracts))

@@ -10,7 +10,16 @@ from headwater.config.base import JsonValue
 from headwater.errors import DataRejected
 from headwater.features.asof import FEATURE_DATE, spine
 from headwater.pipelines.quarantine import quarantine_withheld
-from headwater.pipelines.steps import AuditStage, Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
+from headwater.pipelines.steps import (
+    REJECTED,
+    AuditStage,
+    Plan,
+    PlannedStep,
+    PublishStage,
+    Runtime,
+    StageDates,
+    unfinished,
+)
 from headwater.quality.audit import verify_frame
 from headwater.quality.population import DatePopulation
 from headwater.quality.verdict import Verdict
@@ -82,7 +91,8 @@ def audit_stage(step: AuditStage, batch: Batch, runtime: Runtime) -> dict[str, J
 def unpublished(runtime: Runtime) -> Commit | None:
     """The last stage batch, None when nothing waits for publication."""
     view = runtime.project.view.name
-    staged = runtime.ledger.stream(runtime.stream("stage", view)).commits
+    commits = runtime.ledger.stream(runtime.stream("stage", view)).commits
+    staged = [commit for commit in commits if REJECTED not in commit.facts]
     publications = runtime.ledger.stream(runtime.stream("publish", view)).commits
     if not staged or any(PublishStage.model_validate(each.payload).stage_n == staged[-1].n for each in publications):
         return None
@@ -174,7 +184,8 @@ def _populations(step: AuditStage, runtime: Runtime) -> Sequence[DatePopulation]
     spark, project = runtime.session(), runtime.project
     view = project.view
     staged = read_at(spark, project.path("staged", step.view), step.staged_version)
-    rows = {row[0]: row[1] for row in staged.groupBy(FEATURE_DATE).count().collect()}
+    of_step = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)))
+    rows = {row[0]: row[1] for row in of_step.groupBy(FEATURE_DATE).count().collect()}
     wanted = sorted({day - timedelta(days=back) for day in step.dates for back in (0, 1)})
     dates = spark.createDataFrame([(day,) for day in wanted], f"{FEATURE_DATE} date")
     table = view.population.table

@@ -7,15 +7,16 @@ again and begins with the slice it died in. What is due is a fact of the ledger,
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from time import monotonic
 
 from headwater.errors import ConfigError
 from headwater.pipelines.audit import plan_audit, require_passed
-from headwater.pipelines.gold import by_date, same_input, silver_versions
+from headwater.pipelines.gold import by_date, is_staged, publications_of, silver_versions
 from headwater.pipelines.publication import plan_publish, plan_unfinished_publication
 from headwater.pipelines.run import run_plan, run_planned
-from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
+from headwater.pipelines.steps import REJECTED, Plan, PlannedStep, Runtime, StageDates, unfinished
 from headwater.state.streams import Commit
 from headwater.tables.delta import record_count
 
@@ -24,19 +25,20 @@ def due_dates(runtime: Runtime, first: date, last: date) -> tuple[date, ...]:
     """Dates of a range that are not published by the present definitions.
 
     Raises:
-        ConfigError: the range ends before it begins, or after the run's horizon.
+        ConfigError: the range ends before it begins, or lies beyond what daily runs have published, or has begun.
     """
-    if last < first:
+    published = by_date(publications_of(runtime))
+    newest = max(published, default=runtime.clock().date())
+    if not first <= last <= newest:
         raise ConfigError(
             "wrong_range",
-            f"The backfill would begin on {first} and end on {last}.",
-            remedy="--from is the first date, --to the last.",
-            facts={"from": str(first), "to": str(last)},
+            f"A backfill cannot go from {first} to {last}: the newest date it may publish is {newest}.",
+            remedy="--from is the first date, --to the last; what comes after the newest is the work of daily runs.",
+            facts={"from": str(first), "to": str(last), "newest": str(newest)},
         )
     view = runtime.project.view
     staged = runtime.ledger.stream(runtime.stream("stage", view.name)).commits
     by = {commit.n: StageDates.model_validate(commit.payload).pipeline_version for commit in staged}
-    published = by_date(_publications(runtime))
     done = {day for day, publication in published.items() if by[publication.stage_n] == view.pipeline_version}
     wanted = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
     return tuple(day for day in wanted if day not in done)
@@ -54,29 +56,33 @@ def slices(dates: Sequence[date], entities: int, rows: int) -> tuple[tuple[date,
     return tuple(map(tuple, cut))
 
 
-def plan_backfill(runtime: Runtime, first: date, last: date, rows: int) -> Plan:
-    """Plan the first slice that is due, or what has to be finished before it."""
+def plan_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[Plan, ...]:
+    """What has to be finished first, and the slice that comes next: the newest, for it is what most people ask for."""
     view = runtime.project.view
     stream = runtime.stream("stage", view.name)
     state = runtime.ledger.stream(stream)
     title = f"backfill {view.name}"
+    finish = plan_unfinished_publication(runtime)
     if state.open is not None:
-        return Plan(title, (unfinished(stream, state.open),))
-    due = slices(due_dates(runtime, first, last), _entities(runtime), rows)
+        return (finish, Plan(title, (unfinished(stream, state.open),)))
+    due = due_dates(runtime, first, last)
     if not due:
-        return Plan(title, (), (f"{first} .. {last} is published by these definitions",))
+        return (finish, Plan(title, (), (f"{first} .. {last} is published by these definitions",)))
+    # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
+    batches, versions = _taken_up(runtime), silver_versions(runtime)
+    *later, part = slices(due, _entities(runtime), rows)
     step = StageDates(
         view=view.name,
         pipeline_version=view.pipeline_version,
         run_date=runtime.run_date,
-        dates=due[0],
-        versions=silver_versions(runtime),
-        silver_batches=_taken_up(runtime),
+        dates=part,
+        versions=versions,
+        silver_batches=batches,
     )
-    if state.commits and same_input(StageDates.model_validate(state.commits[-1].payload), step):
-        return Plan(title, (), (f"{due[0][0]} .. {due[0][-1]} is staged from the same input already",))
-    notes = tuple(f"then {part[0]} .. {part[-1]}, {len(part)} dates" for part in due[1:])
-    return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),), notes)
+    if is_staged(state, step):
+        return (finish, Plan(title, (), (f"{part[0]} .. {part[-1]} is staged from the same input already",)))
+    notes = tuple(f"then {each[0]} .. {each[-1]}, {len(each)} dates" for each in reversed(later))
+    return (finish, Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),), notes))
 
 
 def run_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[Commit, ...]:
@@ -85,41 +91,43 @@ def run_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[
     Raises:
         DataRejected: a slice did not pass its audit; the slices before it are published.
     """
-    commits = run_plan(plan_unfinished_publication(runtime), runtime)
     begun, ahead = monotonic(), len(due_dates(runtime, first, last))
+    finish, plan = plan_backfill(runtime, first, last, rows)
+    commits = run_plan(finish, runtime)
     while due := due_dates(runtime, first, last):
         if len(due) < ahead:
             left = (monotonic() - begun) / (ahead - len(due)) * len(due)
             runtime.progress(f"  {ahead - len(due)} of {ahead} dates are published, about {left:.0f} s left")
-        plan = plan_backfill(runtime, first, last, rows)
-        commits += run_plan(Plan(plan.title, plan.steps), runtime)
+        _, plan = plan_backfill(runtime, first, last, rows)
+        commits += run_plan(replace(plan, notes=()), runtime)
         commits += run_planned(lambda: plan_audit(runtime), runtime)
         require_passed(runtime)
         commits += run_planned(lambda: plan_publish(runtime), runtime)
+    if not commits:
+        run_plan(plan, runtime)
     return commits
 
 
 def _taken_up(runtime: Runtime) -> dict[str, int]:
     """The silver batches that published dates have been repaired for.
 
-    A backfill repairs only its own dates. It must not look as if it had taken up what other dates still wait for.
+    A backfill repairs only its own dates. It must not look as if it had taken up what other dates still wait for; of a
+    table that is new to the view nobody waits for anything.
     """
-    publications = _publications(runtime)
-    if publications:
-        return publications[-1].silver_batches
     tables = runtime.project.view.tables
     states = {table: runtime.ledger.stream(runtime.stream("silver", table)).commits for table in tables}
-    return {table: commits[-1].n if commits else 0 for table, commits in states.items()}
-
-
-def _publications(runtime: Runtime) -> list[PublishStage]:
-    commits = runtime.ledger.stream(runtime.stream("publish", runtime.project.view.name)).commits
-    return [PublishStage.model_validate(commit.payload) for commit in commits]
+    now = {table: commits[-1].n if commits else 0 for table, commits in states.items()}
+    publications = publications_of(runtime)
+    return now | publications[-1].silver_batches if publications else now
 
 
 def _entities(runtime: Runtime) -> int:
-    """About how many rows a date has: those of the population's table, or more where it keeps versions."""
-    return record_count(runtime.project.path("silver", runtime.project.view.population.table))
+    """About how many rows a date has: as the last stage had, before the first one as the population's table has."""
+    view = runtime.project.view
+    for commit in reversed(runtime.ledger.stream(runtime.stream("stage", view.name)).commits):
+        if REJECTED not in commit.facts:
+            return int(str(commit.facts["rows"])) // len(StageDates.model_validate(commit.payload).dates)
+    return record_count(runtime.project.path("silver", view.population.table))
 
 
 def _months(dates: Sequence[date]) -> list[list[date]]:

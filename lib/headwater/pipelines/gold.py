@@ -22,6 +22,7 @@ from headwater.features.carry import carry_forward
 from headwater.features.windows import feature_rows, published_schema
 from headwater.pipelines.staleness import carried_dates, caught_up
 from headwater.pipelines.steps import (
+    REJECTED,
     CachedHistory,
     Plan,
     PlannedStep,
@@ -31,9 +32,12 @@ from headwater.pipelines.steps import (
     require_same,
     unfinished,
 )
+from headwater.state.streams import StreamState
 from headwater.tables.delta import Batch, ensure_table, find, read_at, replace_dates_once, version
 from headwater.tables.publish import FEATURE_DATE, staged_spec
 
+# Of our cells and sums, and of Spark's sums over a day.
+_OVERFLOW = re.compile(r"(?:OverflowError: |\[(?:ARITHMETIC|CAST)_OVERFLOW\] )(.+)")
 _WITHHELD_AT_MOST = timedelta(days=31)
 
 
@@ -53,8 +57,7 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
     title = f"stage {view.name}"
     if state.open is not None:
         return Plan(title, (unfinished(stream, state.open),))
-    commits = runtime.ledger.stream(runtime.stream("publish", view.name)).commits
-    publications = [PublishStage.model_validate(commit.payload) for commit in commits]
+    publications = publications_of(runtime)
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
     batches = {table: _last_committed(runtime, table) for table in view.tables}
     dates = _dates_to_compute(runtime, publications)
@@ -75,7 +78,7 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
         carried=carried,
         cached=_cached(runtime, carried, published),
     )
-    if state.commits and same_input(StageDates.model_validate(state.commits[-1].payload), step):
+    if is_staged(state, step):
         return Plan(title, (), (f"{len(dates)} dates are staged from the same input already",))
     return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
 
@@ -126,16 +129,16 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
 
 @contextmanager
 def fitting(view: str) -> Iterator[None]:
-    """Raise a value that its type cannot hold as what it is; a worker's error arrives as text."""
+    """Raise a value that its type cannot hold as what it is; a worker's error, and Spark's own, arrive as text."""
     try:
         yield
     except (Py4JError, PySparkException) as error:
-        found = re.search(r"OverflowError: (.+)", str(error))
+        found = _OVERFLOW.search(str(error))
         if found is None:
             raise
         raise DataRejected(
             "value_out_of_range",
-            f"View {view}: {found[1].strip()}.",
+            f"View {view}: {found[1].strip().rstrip('.')}.",
             remedy="Declare a wider type, or keep such values out of silver by a row rule. Nothing was staged.",
             facts={"view": view},
         ) from error
@@ -217,6 +220,15 @@ def by_date(publications: Iterable[PublishStage]) -> dict[date, PublishStage]:
     return {day: publication for publication in publications for day in publication.dates}
 
 
-def same_input(one: StageDates, other: StageDates) -> bool:
-    """Whether two stage batches would give the same rows."""
-    return one.model_copy(update={"run_date": other.run_date}) == other
+def publications_of(runtime: Runtime) -> list[PublishStage]:
+    """Every publication of the view, oldest first."""
+    commits = runtime.ledger.stream(runtime.stream("publish", runtime.project.view.name)).commits
+    return [PublishStage.model_validate(commit.payload) for commit in commits]
+
+
+def is_staged(state: StreamState, step: StageDates) -> bool:
+    """Whether the last stage batch holds what a step would give."""
+    if not state.commits or REJECTED in state.commits[-1].facts:
+        return False
+    last = StageDates.model_validate(state.commits[-1].payload)
+    return last.model_copy(update={"run_date": step.run_date}) == step

@@ -14,6 +14,7 @@ from typing import assert_never
 from pyspark.sql import SparkSession
 
 from headwater.config.base import JsonValue
+from headwater.errors import DataRejected
 from headwater.pipelines.audit import audit_stage
 from headwater.pipelines.bronze import extract
 from headwater.pipelines.gold import stage_dates
@@ -21,6 +22,7 @@ from headwater.pipelines.publication import publish_stage
 from headwater.pipelines.quarantine import quarantine_path
 from headwater.pipelines.silver_batch import conform_batch
 from headwater.pipelines.steps import (
+    REJECTED,
     AuditStage,
     ConformBatch,
     ExtractBatch,
@@ -98,7 +100,12 @@ def _run_step(planned: PlannedStep, shared: Runtime, session: SparkSession) -> C
     step = from_payload(intent.payload)
     with runtime.ledger.holding(intent):
         runtime.failpoint(f"{step.kind}:{name}:begun")
-        facts = _execute(step, Batch(intent.stream, intent.n), runtime)
+        try:
+            facts = _execute(step, Batch(intent.stream, intent.n), runtime)
+        except DataRejected as rejection:
+            if isinstance(step, StageDates):
+                runtime.ledger.commit(intent, {REJECTED: rejection.message})
+            raise
         runtime.failpoint(f"{step.kind}:{name}:written")
         commit = runtime.ledger.commit(intent, facts)
         runtime.failpoint(f"{step.kind}:{name}:committed")

@@ -181,6 +181,11 @@ class Runtime:
         return f"{self.project.pipeline}/{name}/{stage}"
 
 
+# A fact of a stage batch that wrote nothing, for its values did not fit. It is closed all the same: left open, it would
+# pin the very definitions that have to be changed.
+REJECTED = "rejected"
+
+
 def to_payload(step: Spec) -> dict[str, JsonValue]:
     """A step as JSON, without loss."""
     return dict(step.model_dump(mode="json"))

@@ -1,0 +1,48 @@
+"""Only in `make soak`: a backfill that is killed at twenty points, one after the other, on its way."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+from tests.e2e.conftest import ROOT, Published, run_job
+from tests.e2e.test_crash import PIPELINE, SHORT_LIVED, contents, copied, ledger_of
+
+from headwater.pipelines.steps import StageDates
+
+KILLS = 20
+AT = ("stage:begun", "stage:written", "stage:committed", "audit:begun", "audit:written", "audit:committed",
+      "publish:begun", "publish:history", "publish:latest", "publish:written", "publish:committed")  # fmt: skip
+
+
+def test_a_backfill_that_dies_twenty_times(published: Published, jars: str, tmp_path: Path) -> None:
+    here, rng = published.site, Random(5)
+    last = here.days[0] - timedelta(days=40)
+    arguments = ["--from", str(last - timedelta(days=19)), "--to", str(last), "--slice-rows", "3000"]
+    job = [sys.executable, "jobs/backfill_gold.py", *arguments]
+    (tmp_path / "calm").mkdir()
+    (tmp_path / "killed").mkdir()
+    calm, lake = copied(published.after, tmp_path / "calm"), copied(published.after, tmp_path / "killed")
+    stage = f"{PIPELINE}/{PIPELINE}/stage"
+    before = len(ledger_of(lake).stream(stage).commits)
+    assert run_job("backfill_gold", arguments, here.environment(calm, here.world.second_extraction)) == 0
+    variables = here.environment(lake, here.world.second_extraction)
+    killed = 0
+    while killed < KILLS:
+        step, _, at = rng.choice(AT).partition(":")
+        dies = {
+            **os.environ, **variables, "HEADWATER_JARS": jars, "JDK_JAVA_OPTIONS": SHORT_LIVED,
+            "PYTHONPATH": str(ROOT / "lib"), "HEADWATER_FAILPOINT": f"{step}:{PIPELINE}:{at}",
+        }  # fmt: skip
+        code = subprocess.run(job, cwd=ROOT, env=dies, check=False, capture_output=True).returncode
+        assert code in (-9, 0)
+        if code == 0:
+            break
+        killed += 1
+    assert run_job("backfill_gold", arguments, variables) == 0
+    gold = (f"gold/{PIPELINE}", f"gold/{PIPELINE}_latest")
+    assert contents(lake, gold) == contents(calm, gold)
+    slices = [StageDates.model_validate(each.payload).dates for each in ledger_of(lake).stream(stage).commits[before:]]
+    assert len(slices) == len(set(slices)), "a slice was staged twice"
