@@ -25,8 +25,9 @@ def pytest_configure() -> None:
     os.environ.setdefault("HEADWATER_DEMO_CLASSPATH", os.pathsep.join(str(jar) for jar in demo))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests by the world they share, else by file; a stable sort keeps their order within."""
+    """Group tests by the world they share, else by file, before the groups are read; the sort keeps their order."""
     for item in items:
         world = "published" if "published" in getattr(item, "fixturenames", ()) else item.path.name
         item.add_marker(pytest.mark.xdist_group(world))
