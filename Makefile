@@ -9,7 +9,7 @@ bin := .venv/bin
 # Java and the jars, for whatever runs outside spark-submit; computed in the recipe, because set-up may come first.
 with_env = eval "$$($(bin)/python scripts/setup.py --env)"; export SPARK_CONF_DIR="$(CURDIR)/conf/spark";
 # Tests that share a world stay in one process (tests/conftest.py); the longest begin first.
-side_by_side = -n 2 --dist loadgroup --no-loadscope-reorder
+side_by_side = -n 2 --no-loadscope-reorder
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from xdist.scheduler import LoadScopeScheduling
 
 from headwater.config.project import SparkSettings
 from headwater.session import build_session
 
 _JARS = Path(__file__).parents[1] / ".cache" / "jars"
-_LONGEST_FIRST = ("published", "test_gates.py", "test_sensors.py", "test_quality.py", "test_mistakes.py")
+_PUBLISHED = "published"
+_OF_PUBLISHED = ("test_crash.py", "test_fire.py", "test_backfill.py", "test_pipeline.py")
+_LONGEST_FIRST = (_PUBLISHED, "test_gates.py", "test_sensors.py", "test_quality.py", "test_mistakes.py")
 
 
 def pytest_configure() -> None:
@@ -25,19 +28,27 @@ def pytest_configure() -> None:
     os.environ.setdefault("HEADWATER_DEMO_CLASSPATH", os.pathsep.join(str(jar) for jar in demo))
 
 
-@pytest.hookimpl(tryfirst=True)
+class _ByWorld(LoadScopeScheduling):
+    """Tests of one world, else of one file, stay in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = Path(nodeid.partition("::")[0]).name
+        return _PUBLISHED if name in _OF_PUBLISHED else name
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """What `-n` goes by."""
+    return _ByWorld(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests by the world they share, else by file, before the groups are read; the sort keeps their order."""
-    for item in items:
-        world = "published" if "published" in getattr(item, "fixturenames", ()) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(world))
+    """Begin with what takes longest; the sort keeps the order within a file."""
     items.sort(key=_turn)
 
 
-def _turn(item: pytest.Item) -> tuple[int, str]:
-    mark = item.get_closest_marker("xdist_group")
-    world = mark.args[0] if mark else ""
-    return (_LONGEST_FIRST.index(world) if world in _LONGEST_FIRST else len(_LONGEST_FIRST), world)
+def _turn(item: pytest.Item) -> int:
+    name = _PUBLISHED if item.path.name in _OF_PUBLISHED else item.path.name
+    return _LONGEST_FIRST.index(name) if name in _LONGEST_FIRST else len(_LONGEST_FIRST)
 
 
 def pytest_collection_finish() -> None:
