@@ -118,7 +118,8 @@ def _taken_up(runtime: Runtime) -> dict[str, int]:
     states = {table: runtime.ledger.stream(runtime.stream("silver", table)).commits for table in tables}
     now = {table: commits[-1].n if commits else 0 for table, commits in states.items()}
     publications = publications_of(runtime)
-    return now | publications[-1].silver_batches if publications else now
+    before = publications[-1].silver_batches if publications else {}
+    return {table: before.get(table, now[table]) for table in tables}
 
 
 def _entities(runtime: Runtime) -> int:
