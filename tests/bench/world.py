@@ -31,7 +31,7 @@ def silver(spark: SparkSession, size: Size, folder: Path) -> Mapping[str, DataFr
     tables = {
         "customers": f"""
             SELECT concat('U', lpad(id, 7, '0')) AS user_id, concat('C', id % 40) AS country, concat('S', id % 5) AS segment,
-                   date_add(DATE '{size.first}', CAST(pmod(xxhash64(id, 1), {size.days}) AS int) - {size.days} DIV 2) AS signup_date,
+                   date_add(DATE '{size.first}', CAST(pmod(xxhash64(id, 1), {size.days}) - {size.days // 2} AS int)) AS signup_date,
                    CAST(NULL AS timestamp) AS valid_from, CAST(NULL AS timestamp) AS valid_to
             FROM range({size.customers})""",
         "transactions": _events(size, 0.068, "id AS transaction_id, CAST(pmod(xxhash64(id, 4), 50000) AS decimal(12,2)) / 100 AS amount, 'USD' AS currency, at AS transaction_date"),
