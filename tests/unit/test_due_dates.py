@@ -8,9 +8,9 @@ import pytest
 from headwater.errors import ConfigError, DataRejected
 from headwater.pipelines import run
 from headwater.pipelines.audit import unpublished
-from headwater.pipelines.backfill import due_dates, slices
+from headwater.pipelines.backfill import _taken_up, due_dates, slices
 from headwater.pipelines.gold import is_staged
-from headwater.pipelines.steps import PlannedStep, PublishStage, Runtime, StageDates, to_payload
+from headwater.pipelines.steps import ConformBatch, PlannedStep, PublishStage, Runtime, StageDates, to_payload
 
 JANUARY = date(2024, 1, 1)
 
@@ -49,6 +49,22 @@ def test_due_is_what_is_missing_or_of_other_definitions(runtime: Runtime) -> Non
     )
     published(runtime, days(JANUARY, 9), now)
     assert due_dates(runtime, JANUARY, JANUARY + timedelta(days=8)) == ()
+
+
+def test_a_backfill_does_not_take_up_what_other_dates_still_wait_for(runtime: Runtime) -> None:
+    view = runtime.project.view.name
+    for table, batches in (("transactions", 3), ("customers", 2)):
+        step = ConformBatch(table=table, run_date=JANUARY, batches=(), contract="", layout="", versions={})
+        for _ in range(batches):
+            runtime.ledger.commit(runtime.ledger.begin(runtime.stream("silver", table), to_payload(step)), {})
+    every = {"customers": 2, "transactions": 3, "user_behavior": 0, "support_tickets": 0}
+    assert _taken_up(runtime) == every
+    publish = PublishStage(
+        view=view, run_date=JANUARY, stage_n=1, staged_version=0, dates=(JANUARY,), compact=(),
+        silver_batches={"transactions": 1, "dropped": 7},
+    )  # fmt: skip
+    runtime.ledger.commit(runtime.ledger.begin(runtime.stream("publish", view), to_payload(publish)), {})
+    assert _taken_up(runtime) == {**every, "transactions": 1}
 
 
 def test_a_range_that_nothing_could_fill(runtime: Runtime) -> None:

@@ -25,7 +25,7 @@ def due_dates(runtime: Runtime, first: date, last: date) -> tuple[date, ...]:
     """Dates of a range that are not published by the present definitions.
 
     Raises:
-        ConfigError: the range ends before it begins, or lies beyond what daily runs have published, or has begun.
+        ConfigError: the range ends before it begins, or after the newest published date (today, when there is none).
     """
     published = by_date(publications_of(runtime))
     newest = max(published, default=runtime.clock().date())
