@@ -24,6 +24,7 @@ JOB = Job(
         "--slice-rows": Option("slice_rows", "rows of a slice at most", metavar="N", read=positive, default=20_000_000),
     },
     date_flags=("--to", "--date"),
+    date_about="last date",
 )
 
 

@@ -39,6 +39,7 @@ class Job:
         story: does it, and returns the commits it made, none when there was nothing to do.
         options: further options, by flag.
         date_flags: how the run's date is called.
+        date_about: help text of that.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Job:
     story: Callable[[Runtime, argparse.Namespace], Sequence[Commit]]
     options: Mapping[str, Option] = field(default_factory=dict)
     date_flags: tuple[str, ...] = ("--date",)
+    date_about: str = "feature date of the run"
 
 
 def positive(text: str) -> int:
@@ -63,7 +65,12 @@ def parser(job: Job) -> argparse.ArgumentParser:
     made.add_argument("--conf", default="conf", metavar="DIR", help="configuration folder (default: conf)")
     made.add_argument("--env", default="local", metavar="NAME", help="environment: conf/env/NAME.yaml (default: local)")
     made.add_argument(
-        *job.date_flags, dest="date", required=True, type=date.fromisoformat, metavar="YYYY-MM-DD", help="feature date"
+        *job.date_flags,
+        dest="date",
+        required=True,
+        type=date.fromisoformat,
+        metavar="YYYY-MM-DD",
+        help=job.date_about,
     )
     made.add_argument("--run-id", metavar="ID", help="name of this execution of this job (default: made up)")
     made.add_argument(
