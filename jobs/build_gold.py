@@ -8,11 +8,12 @@ from headwater.job import Job
 from headwater.pipelines.gold import plan_stage
 from headwater.pipelines.pipeline import run_stage
 from headwater.pipelines.publication import plan_unfinished_publication
+from headwater.pipelines.tiles import plan_tiles
 
 JOB = Job(
     name="build_gold",
     about=str(__doc__),
-    plans=lambda runtime, _args: [plan_unfinished_publication(runtime), plan_stage(runtime)],
+    plans=lambda runtime, _args: [plan_unfinished_publication(runtime), plan_tiles(runtime), plan_stage(runtime)],
     story=lambda runtime, _args: run_stage(runtime),
 )
 

@@ -26,8 +26,9 @@ from headwater.config.secrets import resolve_secret
 from headwater.errors import ConfigError, ExitCode, HeadwaterError
 from headwater.job import Job, parser
 from headwater.outcome import as_headwater_error, event_of, gravest, leaves
+from headwater.pipelines.explain import describe
 from headwater.pipelines.run import is_degraded, rows_of
-from headwater.pipelines.steps import Runtime, describe
+from headwater.pipelines.steps import Runtime
 from headwater.session import open_session
 from headwater.sources.base import Source
 from headwater.sources.connect import open_source

@@ -221,6 +221,7 @@ def stream(found: list[dict[str, object]], rng: Random) -> Iterator[pa.RecordBat
             ("_kind", pa.int32()),
             ("_from", pa.int64()),
             ("_until", pa.int64()),
+            ("_counted", pa.bool_()),
             ("plan", pa.string()),
         ]
         + [(f"_s{place}", pa.int64()) for place in range(width)]

@@ -41,6 +41,12 @@ class EnvironmentSpec(Spec):
         default=60, ge=2, description="How long a silent process on another machine is believed to be alive."
     )
     parallel_steps: int = Field(default=4, ge=1, le=64, description="Independent steps that a job runs at once.")
+    tiles_from_mb: int = Field(
+        default=256,
+        ge=0,
+        description="Size of silver from which on its tiles are stored, and days computed from the day before; below, "
+        "computing from silver costs less.",
+    )
     connections: dict[Name, Connection] = Field(description="Servers, by the name that sources use.")
     spark: SparkSettings = Field(default=SparkSettings(), description="The session of this environment.")
 

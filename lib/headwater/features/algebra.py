@@ -36,11 +36,13 @@ class State:
         name: unique within the operation.
         monoid: how two of it become one.
         of_event: (integer value, event day since 1970) -> what one event contributes; null is nothing.
+        of_day: whether it is the day of a tile that has events, which says nothing that `n` and the tile do not.
     """
 
     name: str
     monoid: Monoid
     of_event: Callable[[Column, Column], Column]
+    of_day: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,8 @@ def rounded_mean(total: Integers, n: Integers, scale: int) -> Doubles:
 
 _COUNT = State("n", "add", lambda value, _day: F.when(value.isNotNull(), 1))
 _TOTAL = State("total", "add", lambda value, _day: value)
-_FIRST = State("day", "min", lambda value, day: F.when(value.isNotNull(), day))
-_LAST = State("day", "max", lambda value, day: F.when(value.isNotNull(), day))
+_FIRST = State("day", "min", lambda value, day: F.when(value.isNotNull(), day), of_day=True)
+_LAST = State("day", "max", lambda value, day: F.when(value.isNotNull(), day), of_day=True)
 
 _OPERATIONS: Mapping[Op, Operation] = {
     "sum": Operation((_TOTAL, _COUNT), _sum),

@@ -1,15 +1,16 @@
 """From a stream of records, one entity's after another's, to feature rows: a block of entities at a time.
 
-    Arrow batches, each entity's records together (kind 0: membership and attributes, kind g + 1: tiles of group g)
+    Arrow batches, each entity's records together (kind 0: membership and attributes, g: tiles of the g-th group,
+                   -g: its checkpoint, the states at the end of the day before the first date)
       ──cut between entities──> block: K entities, n records
       ──membership as intervals──> K x T: of which version a row is made, if there is one
       ──kernel, per feature and state──> K x T states ──where there is a row──> finished columns
-      ──> rows in order of (entity, date)
+      ──> rows in order of (entity, date); if asked for, beside those of the last date the states they were made of
 
 A block is as large as its grids may be, and no entity is split.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -18,12 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.config.features import Aggregate, FeatureView
-from headwater.features.algebra import Numbers, filled, operation
+from headwater.features.algebra import operation
 from headwater.features.cells import cells
-from headwater.features.kernel import NEVER, Integers, Intervals, Monoid, Span, intervals, state
+from headwater.features.kernel import Flags, Integers, Span, intervals, state
+from headwater.features.records import FROM, KIND, UNTIL, days, group_records, merged_state
 
-KIND, FROM, UNTIL = "_kind", "_from", "_until"
 MEMBER = 0
+STATES = "_states"
 _EPOCH = date(1970, 1, 1)
 # Cells of a grid: of 2 MB, so that a state and its neighbours stay in the cache.
 _CELLS = 1 << 18
@@ -45,6 +47,8 @@ class Slice:
         scales: per feature, decimal places of the value it reads.
         carried: per table, dates at which its features are left at the values of no match.
         sources: per carried table, what `stale_sources` calls it.
+        stored: groups, by number from 1, whose tiles come from a log of changes.
+        kept: the (feature, state) pairs that go out with the last date, in order; none when nobody asks.
     """
 
     view: FeatureView
@@ -52,6 +56,8 @@ class Slice:
     scales: Mapping[str, int]
     carried: Mapping[str, tuple[date, ...]]
     sources: Mapping[str, str]
+    stored: frozenset[int] = frozenset()
+    kept: tuple[tuple[str, str], ...] = ()
 
     @property
     def span(self) -> Span:
@@ -93,12 +99,13 @@ def feature_batches(batches: Iterable[pa.RecordBatch], part: Slice) -> Iterator[
         part: what to compute.
 
     Yields:
-        The view's columns in published order, in order of (entity, date).
+        The view's columns in published order, in order of (entity, date). With `part.kept` also `_states`: null but
+        for the last date; an entity that has no row then gets one without a date.
     """
     for block in blocks(batches, part.view.entity, entities=max(1, _CELLS // part.span.days)):
-        rows = block_rows(block, part)
-        if rows.num_rows:
-            yield rows
+        for rows in block_rows(block, part):
+            if rows.num_rows:
+                yield rows
 
 
 def blocks(
@@ -134,61 +141,76 @@ def _cut(table: pa.Table, ends: list[int], entities: int) -> Iterator[pa.Table]:
         begin = end
 
 
-def block_rows(block: pa.Table, part: Slice) -> pa.RecordBatch:
-    """The feature rows of a block's entities."""
+def block_rows(block: pa.Table, part: Slice) -> Iterator[pa.RecordBatch]:
+    """The feature rows of a block's entities, and the states of those that have none on the last date."""
     view = part.view
     ends = _run_ends(block[view.entity])
     entity = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
-    kind = block[KIND].to_numpy()
-    rows = _members(block, np.flatnonzero(kind == MEMBER), entity, len(ends), part)
+    rows = _members(block, np.flatnonzero(block[KIND].to_numpy() == MEMBER), entity, len(ends), part)
     version = pa.array(rows.version)
     found = {
         view.entity: _column(block, view.entity).take(version),
         "feature_date": pa.array(rows.day.astype(np.int32)).cast(pa.date32()),
     }
+    last: dict[tuple[str, str], Integers] = {}
     for number, group in enumerate(view.groups, start=1):
-        tiles = block.filter(pa.array(kind == number))
-        at = entity[kind == number]
+        records = group_records(block, entity, len(ends), number, is_stored=number in part.stored)
         stale = np.isin(rows.day, [day_number(day) for day in part.carried.get(group.table, ())])
         for feature in group.features:
-            over = _counts(feature, tiles, at, len(ends), part.span)
-            numbers = _numbers(feature, tiles, over, rows, part)
+            op, places = operation(feature.op), _places_of(feature, view)
+            grids = {each.name: merged_state(feature, each, places, records, part.span) for each in op.states}
+            states = {name: grid[rows.entity, rows.column] for name, grid in grids.items()}
+            numbers = op.finalize(states, rows.day, part.scales[feature.name])
             found[feature.name] = cells(replace(numbers, known=numbers.known & ~stale), feature)
+            last |= {(feature.name, name): grid[:, -1] for name, grid in grids.items()}
     found |= {name: _column(block, name).take(version) for name in view.attributes}
     found["stale_sources"] = _stale_sources(rows, part)
     found["pipeline_version"] = pa.repeat(view.pipeline_version, len(rows.day))
-    return pa.RecordBatch.from_pydict({name: found[name] for name in view.columns})
+    batch = pa.RecordBatch.from_pydict({name: found[name] for name in view.columns})
+    if not part.kept:
+        yield batch
+        return
+    kept = [last[pair] for pair in part.kept]
+    at_last = rows.column == part.span.days - 1
+    yield batch.append_column(STATES, _states([grid[rows.entity] for grid in kept], at_last, part))
+    without = np.setdiff1d(np.flatnonzero(_has_state(last, part)), rows.entity[at_last])
+    entities = _column(block, view.entity).take(pa.array(ends[without] - 1))
+    alone = [entities, *(pa.nulls(len(without), field.type) for field in batch.schema if field.name != view.entity)]
+    states_alone = _states([grid[without] for grid in kept], np.ones(len(without), np.bool_), part)
+    yield pa.RecordBatch.from_arrays(alone, schema=batch.schema).append_column(STATES, states_alone)
+
+
+def state_field(feature: str, state: str) -> str:
+    """What a state is called in a checkpoint."""
+    return f"{feature}__{state}"
+
+
+def _states(columns: Sequence[Integers], present: Flags, part: Slice) -> pa.StructArray:
+    names = [state_field(*pair) for pair in part.kept]
+    arrays = [pa.array(column.astype(np.int64)) for column in columns]
+    return pa.StructArray.from_arrays(arrays, names=names, mask=pa.array(~present))
+
+
+def _has_state(last: Mapping[tuple[str, str], Integers], part: Slice) -> Flags:
+    """Entities of which a checkpoint says more than that there was nothing."""
+    counts = [last[feature, state] for feature, state in part.kept if state == "n"]
+    return np.asarray(np.any(counts, axis=0), np.bool_)
+
+
+def _places_of(feature: Aggregate, view: FeatureView) -> dict[str, str]:
+    return {state: place for (name, state), place in state_places(view).items() if name == feature.name}
 
 
 def _members(block: pa.Table, records: Integers, entity: Integers, entities: int, part: Slice) -> _Rows:
     """Which entities have a row on which of the wanted dates, and by which version of their membership."""
     chosen = block.take(pa.array(records))
-    lives = intervals(entity[records], _days(chosen, FROM), _days(chosen, UNTIL), entities=entities, span=part.span)
+    lives = intervals(entity[records], days(chosen, FROM), days(chosen, UNTIL), entities=entities, span=part.span)
     # Versions of an entity do not overlap, so their sum is the number of the one that is valid.
     grid = state("add", np.arange(1, len(records) + 1), lives)
     wanted = np.zeros(part.span.days, np.bool_)
     wanted[[day_number(day) - part.span.first for day in part.dates]] = True
     at, column = np.nonzero(grid * wanted)
     return _Rows(at, column, column + part.span.first, records[grid[at, column] - 1])
-
-
-def _counts(feature: Aggregate, tiles: pa.Table, entity: Integers, entities: int, span: Span) -> Intervals:
-    """The dates on which each tile counts for a feature."""
-    happened = _days(tiles, FROM)
-    end = np.full_like(happened, NEVER) if feature.window_days is None else happened + feature.window_days
-    begin = np.maximum(happened, _days(tiles, UNTIL)) if feature.available else happened
-    return intervals(entity, begin, end, entities=entities, span=span)
-
-
-def _numbers(feature: Aggregate, tiles: pa.Table, over: Intervals, rows: _Rows, part: Slice) -> Numbers:
-    op, places = operation(feature.op), state_places(part.view)
-    states = {
-        each.name: state(each.monoid, _values(tiles, places[feature.name, each.name], each.monoid), over)[
-            rows.entity, rows.column
-        ]
-        for each in op.states
-    }
-    return op.finalize(states, rows.day, part.scales[feature.name])
 
 
 def _stale_sources(rows: _Rows, part: Slice) -> pa.Array:
@@ -209,13 +231,3 @@ def _run_ends(column: pa.ChunkedArray) -> Integers:
 
 def _column(table: pa.Table, name: str) -> pa.Array:
     return table[name].combine_chunks()
-
-
-def _days(table: pa.Table, name: str) -> Integers:
-    days: Integers = pc.fill_null(table[name], NEVER).to_numpy()
-    return days
-
-
-def _values(table: pa.Table, name: str, monoid: Monoid) -> Integers:
-    column = table[name]
-    return filled(monoid, pc.fill_null(column, 0).to_numpy(), pc.is_valid(column).to_numpy())

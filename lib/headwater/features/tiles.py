@@ -5,15 +5,17 @@
 A tile holds what its day contributes, so a window is a merge of tiles and a late event touches one tile.
 """
 
+from collections.abc import Sequence
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config.features import Aggregate, ColumnValue, DaysBetween, FeatureGroup
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import spark_type
-from headwater.features.algebra import merge_column, operation
-from headwater.features.blocks import FROM, UNTIL
+from headwater.features.algebra import State, merge_column, operation
 from headwater.features.kernel import ALWAYS, Span
+from headwater.features.records import FROM, UNTIL
 
 
 def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract, span: Span) -> DataFrame:
@@ -38,22 +40,40 @@ def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract, span:
     within = events.where(day <= span.last)
     if group.longest_window is not None:
         within = within.where(day >= earliest)
-    known_from = _cut(day_of(group.available), span.first) if group.available else F.lit(None).cast("bigint")
-    happened = _cut(day, earliest)
-    states = {
-        f"_s{place}": (each.monoid, each.of_event(_value(feature, contract), day))
-        for place, (feature, each) in enumerate(
-            (feature, each) for feature in group.features for each in operation(feature.op).states
-        )
-    }
-    prepared = within.select(
-        contract.entity,
-        happened.alias(FROM),
-        known_from.alias(UNTIL),
-        *(expression.cast("bigint").alias(name) for name, (_, expression) in states.items()),
-    )
-    merged = [merge_column(monoid, name).alias(name) for name, (monoid, _) in states.items()]
-    return prepared.groupBy(contract.entity, FROM, UNTIL).agg(*merged)
+    prepared = contributions(within, group, contract)
+    cut = prepared.withColumns({FROM: _cut(F.col(FROM), earliest), UNTIL: _cut(F.col(UNTIL), span.first)})
+    merged = [merge_column(each.monoid, name).alias(name) for name, each in _states(group).items()]
+    return cut.groupBy(contract.entity, FROM, UNTIL).agg(*merged)
+
+
+def contributions(
+    events: DataFrame, group: FeatureGroup, contract: TableContract, others: Sequence[str] = ()
+) -> DataFrame:
+    """What every event contributes to the tile it belongs to.
+
+    Args:
+        events: silver rows of the group's table.
+        group: declared features.
+        contract: the table's contract.
+        others: columns to keep beside.
+
+    Returns:
+        The contract's entity column, `_from`, `_until` and `_s0`, .. as `tiles` has them; one row per event.
+    """
+    day = day_of(group.event_time)
+    known_from = day_of(group.available) if group.available else F.lit(None).cast("bigint")
+    features = [feature for feature in group.features for _ in operation(feature.op).states]
+    contributed = [
+        each.of_event(_value(feature, contract), day).cast("bigint").alias(name)
+        for feature, (name, each) in zip(features, _states(group).items(), strict=True)
+    ]
+    return events.select(contract.entity, day.alias(FROM), known_from.alias(UNTIL), *contributed, *others)
+
+
+def _states(group: FeatureGroup) -> dict[str, State]:
+    """The states of a group by the column they are in."""
+    states = (each for feature in group.features for each in operation(feature.op).states)
+    return {f"_s{place}": each for place, each in enumerate(states)}
 
 
 def _cut(day: Column, earliest: int) -> Column:

@@ -19,8 +19,10 @@ from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import VALID_FROM, VALID_TO, spark_type
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.blocks import FROM, KIND, MEMBER, UNTIL, Slice, feature_batches
+from headwater.features.blocks import MEMBER, STATES, Slice, feature_batches, state_field
 from headwater.features.kernel import Span
+from headwater.features.records import COUNTED, FROM, KIND, UNTIL
+from headwater.features.stored import Stored, kept_states, stored_records
 from headwater.features.tiles import day_of, tiles, value_scale
 
 
@@ -30,6 +32,7 @@ def feature_rows(
     silver: Mapping[str, DataFrame],
     dates: Sequence[date],
     carried: Mapping[str, Sequence[date]] | None = None,
+    stored: Stored | None = None,
 ) -> DataFrame:
     """Compute the view for every date of `dates`.
 
@@ -39,9 +42,11 @@ def feature_rows(
         silver: their rows, by table name.
         dates: at least one feature date.
         carried: by table, dates at which its source is stale; its group is left at the no-match values there.
+        stored: the log of tiles, for the groups it has; they need no silver rows.
 
     Returns:
-        The view's columns in published order; one row per (entity, feature_date).
+        The view's columns in published order; one row per (entity, feature_date). Where stored tiles keep them, also
+        `_states` of the last date: the next checkpoint, for which an entity without a row gets one without a date.
     """
     part = Slice(
         view=view,
@@ -53,18 +58,27 @@ def feature_rows(
         },
         carried={table: tuple(days) for table, days in (carried or {}).items()},
         sources={table: contracts[table].source for table in carried or {}},
+        stored=stored.groups if stored else frozenset(),
+        kept=kept_states(view) if stored and stored.keeps else (),
     )
     population = contracts[view.population.table]
     stream = _members(silver[population.name], population, view, part.span)
     for number, group in enumerate(view.groups, start=1):
         contract = contracts[group.table]
-        tiled = tiles(silver[group.table], group, contract, part.span)
-        entity = F.col(f"`{contract.entity}`").cast(stream.schema[view.entity].dataType)
-        named = tiled.withColumn(contract.entity, entity).withColumnRenamed(contract.entity, view.entity)
-        named = named.withColumn(KIND, F.lit(number))
-        stream = stream.unionByName(named, allowMissingColumns=True)
+        if stored and number in stored.groups:
+            records = stored_records(stored, view, number, contract, part.span)
+        else:
+            tiled = tiles(silver[group.table], group, contract, part.span)
+            entity = F.col(f"`{contract.entity}`").cast(stream.schema[view.entity].dataType)
+            named = tiled.withColumn(contract.entity, entity).withColumnRenamed(contract.entity, view.entity)
+            records = named.withColumn(KIND, F.lit(number))
+        stream = stream.unionByName(records, allowMissingColumns=True)
     together = stream.repartition(view.entity).sortWithinPartitions(view.entity, KIND)
-    return together.mapInArrow(partial(feature_batches, part=part), published_schema(view, contracts))
+    schema = published_schema(view, contracts)
+    if part.kept:
+        states = [T.StructField(state_field(*pair), T.LongType()) for pair in part.kept]
+        schema = T.StructType([*schema.fields, T.StructField(STATES, T.StructType(states))])
+    return together.mapInArrow(partial(feature_batches, part=part), schema)
 
 
 def published_schema(view: FeatureView, contracts: Mapping[str, TableContract]) -> T.StructType:
@@ -85,15 +99,15 @@ def _members(rows: DataFrame, contract: TableContract, view: FeatureView, span: 
     """
     since = day_of(view.population.since)
     entity = F.col(f"`{contract.entity}`").alias(view.entity)
-    kind = F.lit(MEMBER).alias(KIND)
+    kind, counted = F.lit(MEMBER).alias(KIND), F.lit(False).alias(COUNTED)  # noqa: FBT003
     if contract.kind == "fact":
         first = rows.groupBy(entity).agg(F.min(since).alias(FROM))
-        return first.select(view.entity, kind, FROM, F.lit(None).cast("bigint").alias(UNTIL)).where(
+        return first.select(view.entity, kind, counted, FROM, F.lit(None).cast("bigint").alias(UNTIL)).where(
             F.col(FROM) <= span.last
         )
     # Of versions that follow each other within a day the last one stands at its end, and the others are empty.
     begin, until = F.greatest(since, day_of(VALID_FROM)), day_of(VALID_TO)
     members = rows.where(since.isNotNull()).select(
-        entity, kind, begin.alias(FROM), until.alias(UNTIL), *view.attributes
+        entity, kind, counted, begin.alias(FROM), until.alias(UNTIL), *view.attributes
     )
     return members.where((F.col(FROM) <= span.last) & (F.col(UNTIL).isNull() | (F.col(UNTIL) > span.first)))

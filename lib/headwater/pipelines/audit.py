@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
 from headwater.errors import DataRejected
-from headwater.features.asof import FEATURE_DATE, spine
+from headwater.features.asof import CHANGE, DAY, FEATURE_DATE, population_at, population_changes
 from headwater.pipelines.quarantine import quarantine_withheld
 from headwater.pipelines.steps import (
     REJECTED,
@@ -65,7 +65,7 @@ def audit_stage(step: AuditStage, batch: Batch, runtime: Runtime) -> dict[str, J
     """
     project = runtime.project
     staged = read_at(runtime.session(), project.path("staged", step.view), step.staged_version)
-    frame = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)))
+    frame = staged.where(F.col(FEATURE_DATE).isin(list(step.dates))).select(*project.view.columns)
     checks = project.checks.for_environment(project.env)
     populations = _populations(step, runtime)
     found = verify_frame(runtime.session(), frame, checks, per_date=populations, row_counts=step.row_counts)
@@ -187,22 +187,16 @@ def _populations(step: AuditStage, runtime: Runtime) -> Sequence[DatePopulation]
     of_step = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)))
     rows = {row[0]: row[1] for row in of_step.groupBy(FEATURE_DATE).count().collect()}
     wanted = sorted({day - timedelta(days=back) for day in step.dates for back in (0, 1)})
-    dates = spark.createDataFrame([(day,) for day in wanted], f"{FEATURE_DATE} date")
     table = view.population.table
     members = read_at(spark, project.path("silver", table), step.versions[table])
-    counted = (
-        spine(members, project.tables[table], view, dates)
-        .groupBy(FEATURE_DATE)
-        .agg(F.countDistinct(view.entity))
-        .collect()
-    )
-    population: dict[date, int] = {row[0]: row[1] for row in counted}
+    changes = population_changes(members, project.tables[table], view).collect()
+    population = population_at({row[DAY]: row[CHANGE] for row in changes}, wanted)
     return [
         DatePopulation(
             date=day,
             rows=rows.get(day, 0),
-            population=population.get(day, 0),
-            previous=population.get(day - timedelta(days=1)),
+            population=population[day],
+            previous=population[day - timedelta(days=1)] or None,
         )
         for day in step.dates
     ]

@@ -16,7 +16,8 @@ from headwater.pipelines.audit import plan_audit, require_passed
 from headwater.pipelines.gold import by_date, is_staged, publications_of, silver_versions
 from headwater.pipelines.publication import plan_publish, plan_unfinished_publication
 from headwater.pipelines.run import run_plan, run_planned
-from headwater.pipelines.steps import REJECTED, Plan, PlannedStep, Runtime, StageDates, unfinished
+from headwater.pipelines.steps import REJECTED, Plan, PlannedStep, Runtime, StageDates, TilesSeen, unfinished
+from headwater.pipelines.tiles import plan_tiles, tiles_for
 from headwater.state.streams import Commit
 from headwater.tables.delta import record_count
 
@@ -69,15 +70,17 @@ def plan_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple
     if not due:
         return (finish, Plan(title, (), (f"{first} .. {last} is published by these definitions",)))
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
-    batches, versions = _taken_up(runtime), silver_versions(runtime)
     *later, part = slices(due, _entities(runtime), rows)
+    tiles = tiles_for(runtime, part, keeps=False)
+    batches, versions = _taken_up(runtime, tiles), silver_versions(runtime)
     step = StageDates(
         view=view.name,
         pipeline_version=view.pipeline_version,
         run_date=runtime.run_date,
         dates=part,
-        versions=versions,
+        versions=versions | (tiles.silver if tiles else {}),
         silver_batches=batches,
+        tiles=tiles,
     )
     if is_staged(state, step):
         return (finish, Plan(title, (), (f"{part[0]} .. {part[-1]} is staged from the same input already",)))
@@ -94,6 +97,7 @@ def run_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[
     begun, ahead = monotonic(), len(due_dates(runtime, first, last))
     finish, plan = plan_backfill(runtime, first, last, rows)
     commits = run_plan(finish, runtime)
+    commits += run_planned(lambda: plan_tiles(runtime), runtime) if ahead else ()
     while due := due_dates(runtime, first, last):
         if len(due) < ahead:
             left = (monotonic() - begun) / (ahead - len(due)) * len(due)
@@ -108,7 +112,7 @@ def run_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[
     return commits
 
 
-def _taken_up(runtime: Runtime) -> dict[str, int]:
+def _taken_up(runtime: Runtime, tiles: TilesSeen | None) -> dict[str, int]:
     """The silver batches that published dates have been repaired for.
 
     A backfill repairs only its own dates. It must not look as if it had taken up what other dates still wait for; of a
@@ -117,6 +121,7 @@ def _taken_up(runtime: Runtime) -> dict[str, int]:
     tables = runtime.project.view.tables
     states = {table: runtime.ledger.stream(runtime.stream("silver", table)).commits for table in tables}
     now = {table: commits[-1].n if commits else 0 for table, commits in states.items()}
+    now |= tiles.silver_batches if tiles else {}
     publications = publications_of(runtime)
     before = publications[-1].silver_batches if publications else {}
     return {table: before.get(table, now[table]) for table in tables}

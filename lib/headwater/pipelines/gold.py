@@ -32,6 +32,7 @@ from headwater.pipelines.steps import (
     require_same,
     unfinished,
 )
+from headwater.pipelines.tiles import stored, tiles_for
 from headwater.state.streams import StreamState
 from headwater.tables.delta import Batch, ensure_table, find, read_at, replace_dates_once, version
 from headwater.tables.publish import FEATURE_DATE, staged_spec
@@ -66,7 +67,8 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
     if not ready and missing_silver(runtime):
         return Plan(title, (), (f"{len(dates)} dates {dates[0]} .. {dates[-1]}, once there is silver",))
     published = by_date(publications)
-    versions = silver_versions(runtime)
+    tiles = tiles_for(runtime, dates, keeps=dates[-1] >= max(published, default=dates[-1]))
+    versions = silver_versions(runtime) | (tiles.silver if tiles else {})
     carried = carried_dates(runtime, dates, published) if ready else {}
     step = StageDates(
         view=view.name,
@@ -74,9 +76,10 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
         run_date=runtime.run_date,
         dates=dates,
         versions=versions,
-        silver_batches=batches,
+        silver_batches=batches | (tiles.silver_batches if tiles else {}),
         carried=carried,
         cached=_cached(runtime, carried, published),
+        tiles=tiles,
     )
     if is_staged(state, step):
         return Plan(title, (), (f"{len(dates)} dates are staged from the same input already",))
@@ -116,13 +119,15 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
         spark = runtime.session()
         ensure_table(spark, staged_spec(location, published_schema(view, project.tables)))
         silver = {table: read_at(spark, project.path("silver", table), at) for table, at in step.versions.items()}
-        rows = feature_rows(view, project.tables, silver, step.dates, step.carried)
+        from_tiles = stored(step.tiles, runtime) if step.tiles else None
+        rows = feature_rows(view, project.tables, silver, step.dates, step.carried, from_tiles)
         if step.cached:
             history = read_at(spark, project.path("gold", view.name), step.cached.version)
             recent = history.where(F.col(FEATURE_DATE) >= F.lit(step.cached.since))
             rows = carry_forward(rows, recent, view, step.carried)
         with fitting(view.name):
-            written = replace_dates_once(rows, location, FEATURE_DATE, step.dates, batch)
+            keeps = bool(step.tiles and step.tiles.keeps)
+            written = replace_dates_once(rows, location, FEATURE_DATE, step.dates, batch, undated=keeps)
     runtime.log.write("feature_computed", data_source=view.name, record_count=written.rows, dates=len(step.dates))
     return {"rows": written.rows, "staged_version": written.version, "stale": sorted(step.carried)}
 

@@ -13,6 +13,7 @@ from headwater.pipelines.report import write_report
 from headwater.pipelines.run import run_plan, run_planned
 from headwater.pipelines.silver import plan_conform
 from headwater.pipelines.steps import Plan, Runtime
+from headwater.pipelines.tiles import plan_tiles
 from headwater.state.streams import Commit
 
 
@@ -77,9 +78,10 @@ def run_publish(runtime: Runtime) -> tuple[Commit, ...]:
 
 
 def run_stage(runtime: Runtime) -> tuple[Commit, ...]:
-    """Stage what is due; a publication that was left open is finished first, since it decides what is due."""
+    """Stage what is due, tiles first; before it a publication that was left open, since it decides what is due."""
     open_publication = plan_unfinished_publication(runtime)
-    return run_plan(open_publication, runtime) + run_planned(lambda: plan_stage(runtime), runtime)
+    commits = run_plan(open_publication, runtime) + run_planned(lambda: plan_tiles(runtime), runtime)
+    return commits + run_planned(lambda: plan_stage(runtime), runtime)
 
 
 def run_pipeline(runtime: Runtime) -> tuple[Commit, ...]:
@@ -94,6 +96,7 @@ def plan_pipeline(runtime: Runtime) -> tuple[Plan, ...]:
         plan_extract(runtime, runtime.project.sources),
         *plan_tables(runtime),
         plan_unfinished_publication(runtime),
+        plan_tiles(runtime),
         plan_stage(runtime, ready=False),
         plan_audit(runtime),
     )

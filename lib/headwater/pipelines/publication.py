@@ -76,11 +76,12 @@ def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[st
     ensure_table(spark, history_spec(history, schema))
     ensure_table(spark, staged_spec(latest, schema))
     staged = read_at(spark, project.path("staged", view.name), step.staged_version)
-    audited = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)) & publishable(step.ranges))
+    ours = staged.where(F.col(FEATURE_DATE).isin(list(step.dates))).select(*view.columns)
+    audited = ours.where(publishable(step.ranges))
     published = find(history, batch) or publish_history(audited, history, step.dates, batch)
     runtime.failpoint(f"publish:{view.name}:history")
     newest = find(latest, batch) or publish_latest(
-        read_at(spark, history, published.version), latest, view.entity, batch
+        read_at(spark, history, published.version), latest, step.dates, batch
     )
     runtime.failpoint(f"publish:{view.name}:latest")
     compact_months(spark, history, step.compact, view.entity)

@@ -23,6 +23,7 @@ from headwater.pipelines.quarantine import quarantine_path
 from headwater.pipelines.silver_batch import conform_batch
 from headwater.pipelines.steps import (
     REJECTED,
+    AnyStep,
     AuditStage,
     ConformBatch,
     ExtractBatch,
@@ -31,9 +32,11 @@ from headwater.pipelines.steps import (
     PublishStage,
     Runtime,
     StageDates,
+    UpdateTiles,
     from_payload,
     to_payload,
 )
+from headwater.pipelines.tiles import update_tiles
 from headwater.session import active_session_kept, in_own_session
 from headwater.state.runs import StepRow
 from headwater.state.streams import Commit
@@ -141,14 +144,14 @@ def is_degraded(commit: Commit) -> bool:
     return bool(commit.payload.get("carried")) or any(holds)
 
 
-def _execute(
-    step: ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage, batch: Batch, runtime: Runtime
-) -> dict[str, JsonValue]:
+def _execute(step: AnyStep, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
     match step:
         case ExtractBatch():
             return extract(step, batch, runtime)
         case ConformBatch():
             return conform_batch(step, batch, runtime)
+        case UpdateTiles():
+            return update_tiles(step, batch, runtime)
         case StageDates():
             return stage_dates(step, batch, runtime)
         case AuditStage():
@@ -168,6 +171,8 @@ def _targets(planned: PlannedStep, runtime: Runtime) -> tuple[str, ...]:
         case ConformBatch():
             source = project.tables[step.table].source
             return (project.path("silver", step.table), project.path("quarantine", source))
+        case UpdateTiles():
+            return (project.path("tiles", step.view),)
         case StageDates():
             return (project.path("staged", step.view),)
         case AuditStage():

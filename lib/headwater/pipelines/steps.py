@@ -8,7 +8,7 @@ its batch: they become the intent's payload, and a retry is built from that payl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 from pyspark.sql import SparkSession
@@ -74,6 +74,47 @@ class CachedHistory(Spec):
     since: date
 
 
+class TileChanges(Spec):
+    """What the tiles of a group take up: the versions of its table after one, up to another."""
+
+    group: int = Field(description="number in the view, from 1")
+    id: str = Field(description="table and digest of what its tiles hold")
+    table: str
+    after: int | None = Field(description="None: everything, as it is at `upto`")
+    upto: int
+
+
+class UpdateTiles(Spec):
+    """Append to the log of tiles what changed in silver."""
+
+    kind: Literal["tiles"] = "tiles"
+    view: str
+    run_date: date
+    changes: tuple[TileChanges, ...]
+    silver_batches: dict[str, int] = Field(description="last silver batch that each table holds by then")
+
+
+class CheckpointSeen(Spec):
+    """States that a stage batch goes on from."""
+
+    day: date
+    staged_version: int
+    batch: int = Field(description="last batch of the log that they count")
+    groups: tuple[int, ...] = Field(description="numbers of the groups that go on")
+
+
+class TilesSeen(Spec):
+    """What a stage batch takes from the log of tiles."""
+
+    version: int
+    batch: int
+    groups: dict[int, str] = Field(description="by number, the id its tiles are found by")
+    silver: dict[str, int] = Field(description="versions of the tables that they hold")
+    silver_batches: dict[str, int]
+    checkpoint: CheckpointSeen | None = None
+    keeps: bool = Field(description="whether the states of the last date are kept, as a checkpoint")
+
+
 class StageDates(Spec):
     """Compute feature rows of some dates into the staging table."""
 
@@ -88,6 +129,7 @@ class StageDates(Spec):
         default_factory=dict, description="by table: dates that keep the values published last"
     )
     cached: CachedHistory | None = Field(default=None, description="where such values are taken from")
+    tiles: TilesSeen | None = Field(default=None, description="None: computed from silver alone")
 
 
 class AuditStage(Spec):
@@ -119,8 +161,9 @@ class PublishStage(Spec):
     ranges: dict[str, str] = Field(default_factory=dict, description="by column, what a row must meet to be published")
 
 
-Step = Annotated[ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage, Field(discriminator="kind")]
-_STEP: TypeAdapter[ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage] = TypeAdapter(Step)
+AnyStep: TypeAlias = ExtractBatch | ConformBatch | UpdateTiles | StageDates | AuditStage | PublishStage
+Step = Annotated[AnyStep, Field(discriminator="kind")]
+_STEP: TypeAdapter[AnyStep] = TypeAdapter(Step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +178,7 @@ class PlannedStep:
     """
 
     stream: str
-    step: ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage
+    step: AnyStep
     decided_on: int
     unfinished: Intent | None = None
 
@@ -193,7 +236,7 @@ def to_payload(step: Spec) -> dict[str, JsonValue]:
 
 def from_payload(
     payload: Mapping[str, JsonValue],
-) -> ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage:
+) -> AnyStep:
     """A step from an intent's payload."""
     return _STEP.validate_python(dict(payload))
 
@@ -216,36 +259,3 @@ def require_same(what: str, decided: str, present: str, batch: str) -> None:
             remedy="Finish the batch with the old conf/ (run the job once), then change it.",
             facts={"batch": batch, "decided": decided, "present": present},
         )
-
-
-def describe(plan: Plan) -> list[str]:
-    """A plan in lines a person can read."""
-    lines = [plan.title]
-    for number, planned in enumerate(plan.steps, start=1):
-        verb = "finish" if planned.unfinished else "begin"
-        lines.append(f"  {number}. {verb} {planned.stream}: {_words(planned)}")
-    if any(planned.unfinished for planned in plan.steps):
-        lines.append("  and then what is due today, which is planned on what these leave")
-    lines += [f"  cannot be planned: {error}" for error in plan.failed]
-    lines += [f"  {note}" for note in plan.notes] or ([] if plan.steps else ["  nothing to do"])
-    return lines
-
-
-def _words(planned: PlannedStep) -> str:
-    match planned.step:
-        case ExtractBatch(extent=None):
-            return "nothing new at the source"
-        case ExtractBatch(source=source, extracted_at=instant):
-            return f"extract {source} as of {instant:%Y-%m-%d %H:%M:%S} UTC"
-        case ConformBatch(table=table, batches=batches):
-            return f"conform {sum(batch.records for batch in batches):,} records of {len(batches)} batches into {table}"
-        case StageDates(dates=dates):
-            return f"compute {_range(dates)}"
-        case AuditStage(dates=dates):
-            return f"audit {_range(dates)}"
-        case PublishStage(dates=dates, compact=months):
-            return f"publish {_range(dates)}; compact {len(months)} closed months"
-
-
-def _range(dates: tuple[date, ...]) -> str:
-    return f"{len(dates)} dates {min(dates)} .. {max(dates)}"

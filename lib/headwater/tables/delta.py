@@ -126,6 +126,14 @@ def record_count(location: str) -> int:
     return sum(count or 0 for count in counts)
 
 
+def size_in_bytes(location: str) -> int:
+    """Bytes of a table's files, 0 when there is no table; needs no session and reads no data."""
+    try:
+        return sum(pa.table(TableLog(location).get_add_actions(flatten=True))["size_bytes"].to_pylist())
+    except TableNotFoundError:
+        return 0
+
+
 def last_transaction(location: str, stream: str) -> int | None:
     """The last batch number that a table holds of a stream; needs no session."""
     try:
@@ -145,12 +153,13 @@ def append_once(frame: DataFrame, location: str, batch: Batch) -> Written:
     return prove(location, batch)
 
 
-def replace_dates_once(frame: DataFrame, location: str, column: str, dates: Iterable[date], batch: Batch) -> Written:
-    """Replace all rows of some dates; returns the commit that holds them."""
+def replace_dates_once(
+    frame: DataFrame, location: str, column: str, dates: Iterable[date], batch: Batch, *, undated: bool = False
+) -> Written:
+    """Replace all rows of some dates, and with `undated` those without a date; returns the commit that holds them."""
     listed = ", ".join(f"date'{day.isoformat()}'" for day in sorted(dates))
-    _writer(frame, batch).mode("overwrite").option("mergeSchema", "true").option(
-        "replaceWhere", f"{column} in ({listed})"
-    ).save(location)
+    where = f"{column} in ({listed})" + (f" or {column} is null" if undated else "")
+    _writer(frame, batch).mode("overwrite").option("mergeSchema", "true").option("replaceWhere", where).save(location)
     return prove(location, batch)
 
 

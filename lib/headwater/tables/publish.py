@@ -20,15 +20,27 @@ FEATURE_MONTH = "feature_month"
 
 
 def staged_spec(location: str, schema: T.StructType) -> TableSpec:
-    """The table that holds candidate rows until they are audited."""
-    return TableSpec(location, schema)
+    """The table that holds candidate rows until they are audited; latest is created alike."""
+    return TableSpec(location, schema, properties=_statistics(schema))
 
 
 def history_spec(location: str, schema: T.StructType) -> TableSpec:
     """The published table: the view's columns and the month they fall in."""
     with_month = T.StructType([*schema.fields, T.StructField(FEATURE_MONTH, T.DateType())])
     month = f"cast(trunc({FEATURE_DATE}, 'MM') as date)"
-    return TableSpec(location, with_month, partition_by=(FEATURE_MONTH,), generated={FEATURE_MONTH: month})
+    return TableSpec(
+        location,
+        with_month,
+        partition_by=(FEATURE_MONTH,),
+        generated={FEATURE_MONTH: month},
+        properties=_statistics(schema),
+    )
+
+
+def _statistics(schema: T.StructType) -> dict[str, str]:
+    """Files are found by entity and date; the least and greatest of every feature would cost a third of a write."""
+    entity = schema.fieldNames()[0]
+    return {"delta.dataSkippingStatsColumns": f"{entity},{FEATURE_DATE}"}
 
 
 def publish_history(audited: DataFrame, location: str, dates: Sequence[date], batch: Batch) -> Written:
@@ -36,13 +48,32 @@ def publish_history(audited: DataFrame, location: str, dates: Sequence[date], ba
     return replace_dates_once(audited, location, FEATURE_DATE, dates, batch)
 
 
-def publish_latest(history: DataFrame, location: str, entity: str, batch: Batch) -> Written:
-    """Replace the latest table by each entity's row of greatest date, clustered by entity."""
+def publish_latest(history: DataFrame, location: str, dates: Sequence[date], batch: Batch) -> Written:
+    """Bring the latest table, each entity's row of greatest date clustered by entity, up to a history.
+
+    Args:
+        history: published rows, after the dates were replaced.
+        location: the latest table, as it followed from the history before.
+        dates: the dates that were replaced; what is not of them needs not be read, unless an entity has lost its row.
+        batch: of the publication.
+    """
+    spark, replaced = history.sparkSession, F.col(FEATURE_DATE).isin(list(dates))
     columns = [name for name in history.columns if name != FEATURE_MONTH]
-    others = [name for name in columns if name not in (entity, FEATURE_DATE)]
-    newest = history.groupBy(entity).agg(F.max(F.struct(FEATURE_DATE, *others)).alias("_row"))
-    rows = newest.select(entity, *(F.col(f"_row.`{name}`").alias(name) for name in columns if name != entity))
-    return overwrite_once(rows.select(*columns).sortWithinPartitions(entity), location, batch)
+    entity = columns[0]
+    before = spark.read.format("delta").load(location).select(*columns)
+    rows = history.select(*columns)
+    candidates = before.where(~replaced).unionByName(rows.where(replaced))
+    newest = candidates.groupBy(entity).agg(F.max(FEATURE_DATE).alias("_is"))
+    was = before.where(replaced).select(entity, F.col(FEATURE_DATE).alias("_was")).join(newest, on=entity, how="left")
+    lost = was.where(F.col("_is").isNull() | (F.col("_is") < F.col("_was"))).select(entity)
+    candidates = candidates.unionByName(rows.join(F.broadcast(lost), on=entity, how="left_semi"))
+    return overwrite_once(_newest(candidates, entity).sortWithinPartitions(entity), location, batch)
+
+
+def _newest(rows: DataFrame, entity: str) -> DataFrame:
+    others = [name for name in rows.columns if name not in (entity, FEATURE_DATE)]
+    newest = rows.groupBy(entity).agg(F.max(F.struct(FEATURE_DATE, *others)).alias("_row"))
+    return newest.select(entity, *(F.col(f"_row.`{name}`").alias(name) for name in rows.columns if name != entity))
 
 
 def closed_months(dates: Iterable[date], last_published: date) -> tuple[date, ...]:

@@ -1,0 +1,52 @@
+"""A plan in words: what `--dry-run` prints of the same object that would run."""
+
+from datetime import date
+from typing import assert_never
+
+from headwater.pipelines.steps import (
+    AuditStage,
+    ConformBatch,
+    ExtractBatch,
+    Plan,
+    PlannedStep,
+    PublishStage,
+    StageDates,
+    UpdateTiles,
+)
+
+
+def describe(plan: Plan) -> list[str]:
+    """A plan in lines a person can read."""
+    lines = [plan.title]
+    for number, planned in enumerate(plan.steps, start=1):
+        verb = "finish" if planned.unfinished else "begin"
+        lines.append(f"  {number}. {verb} {planned.stream}: {_words(planned)}")
+    if any(planned.unfinished for planned in plan.steps):
+        lines.append("  and then what is due today, which is planned on what these leave")
+    lines += [f"  cannot be planned: {error}" for error in plan.failed]
+    lines += [f"  {note}" for note in plan.notes] or ([] if plan.steps else ["  nothing to do"])
+    return lines
+
+
+def _words(planned: PlannedStep) -> str:
+    match planned.step:
+        case ExtractBatch(source=source, extracted_at=instant, extent=extent):
+            extracts = f"extract {source} as of {instant:%Y-%m-%d %H:%M:%S} UTC"
+            return extracts if extent else "nothing new at the source"
+        case ConformBatch(table=table, batches=batches):
+            return f"conform {sum(batch.records for batch in batches):,} records of {len(batches)} batches into {table}"
+        case UpdateTiles(changes=changes):
+            return f"take up what changed in {', '.join(change.table for change in changes)}"
+        case StageDates(dates=dates, tiles=tiles):
+            since = f", from where {tiles.checkpoint.day} ended" if tiles and tiles.checkpoint else ""
+            return f"compute {_range(dates)}{since}"
+        case AuditStage(dates=dates):
+            return f"audit {_range(dates)}"
+        case PublishStage(dates=dates, compact=months):
+            return f"publish {_range(dates)}; compact {len(months)} closed months"
+        case _:
+            assert_never(planned.step)
+
+
+def _range(dates: tuple[date, ...]) -> str:
+    return f"{len(dates)} dates {min(dates)} .. {max(dates)}"

@@ -1,0 +1,203 @@
+"""The law of the engine through Spark and Delta: run after run over changing silver, every cell as by its definition.
+
+Each run finds new, corrected, moved and deleted rows, takes them up into the log of tiles and stages what is due; after
+each, every staged date must be what a plain loop over the rows that are there gives.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from pathlib import Path
+from random import Random
+
+import pytest
+from delta.tables import DeltaTable
+from pyspark.sql import SparkSession
+from tests.unit.conftest import CONF, SECRETS
+
+from headwater.boundary import open_runtime
+from headwater.config.project import load_project
+from headwater.pipelines.pipeline import run_stage
+from headwater.pipelines.steps import ConformBatch, PublishStage, Runtime, StageDates, to_payload
+from headwater.tables.delta import Batch, TableSpec, Upsert, ensure_table, merge_once
+
+HISTORIES = 50 if os.environ.get("HEADWATER_SOAK") else 1
+# Leap day, month's end, and the nights on which clocks are changed elsewhere lie within.
+FIRST = date(2024, 2, 27)
+KEYS = {"transactions": "transaction_id", "user_behavior": "_id", "support_tickets": "ticket_id"}
+SCHEMAS = {
+    "customers": "user_id string, country string, segment string, signup_date date, valid_from timestamp, valid_to timestamp",
+    "transactions": "transaction_id string, user_id string, amount decimal(12,2), transaction_date timestamp",
+    "user_behavior": "_id string, user_id string, event_type string, event_date timestamp, page_views int",
+    "support_tickets": "ticket_id string, user_id string, created_date date, resolved_date date",
+}
+HISTORY = (0, 0, 0, 1, 2, 6, 7, 29, 30, 60, 89, 90, 120)
+USERS = ["ann", "bob", "cid", "dan"]
+SIGNED_UP = {"ann": date(2023, 1, 1), "bob": FIRST, "cid": FIRST + timedelta(days=3), "dan": date(2024, 2, 1)}
+
+
+@dataclass
+class Silver:
+    """The rows that are there, by table and key."""
+
+    rng: Random
+    late: tuple[int, ...] = (0,)
+    rows: dict[str, dict[str, tuple[object, ...]]] = field(default_factory=lambda: {table: {} for table in KEYS})
+
+    def event(self, table: str, key: str, upto: date) -> tuple[object, ...]:
+        rng, who = self.rng, self.rng.choice(USERS)
+        day = upto - timedelta(days=rng.choice(self.late))
+        hour = rng.choice([time(0), time(12, 30), time(23, 59, 59, 999999)])
+        at = datetime.combine(day, hour, tzinfo=UTC)
+        if table == "transactions":
+            return (key, who, Decimal(rng.choice([0, 1, 33, 9999, 1_000_000])) / 100, at)
+        if table == "user_behavior":
+            return (key, who, rng.choice(["login", "page_view", "feature_usage", "other"]), at, rng.randint(0, 9))
+        return (key, who, day, rng.choice([None, day, day + timedelta(days=rng.randint(0, 9))]))
+
+    def change(self, table: str, upto: date) -> tuple[list[tuple[object, ...]], list[str], set[date]]:
+        """New images, deleted keys, and the days of every old and new image."""
+        kept, rng = self.rows[table], self.rng
+        fresh = [f"{table}-{upto}-{number}" for number in range(rng.randint(0, 9))]
+        known = sorted(key for key, row in kept.items() if (upto - day_of(table, row)).days <= max(self.late))
+        corrected = rng.sample(known, min(len(known), rng.choice([0, 0, 1, 3])))
+        deleted = [key for key in rng.sample(known, min(len(known), rng.choice([0, 0, 1]))) if key not in corrected]
+        images = {key: self.event(table, key, upto) for key in (*fresh, *corrected)}
+        olds = [kept[key] for key in (*corrected, *deleted)]
+        days = {day_of(table, row) for row in (*olds, *images.values())}
+        kept.update(images)
+        for key in deleted:
+            del kept[key]
+        return list(images.values()), deleted, days
+
+
+def day_of(table: str, row: tuple[object, ...]) -> date:
+    at = row[2] if table == "support_tickets" else row[3]
+    return at.date() if isinstance(at, datetime) else at
+
+
+def mean(total: int | Decimal, n: int) -> float:
+    micros = Fraction(total) * 1_000_000 / n
+    return int((micros + Fraction(1, 2)).__floor__()) / 1_000_000
+
+
+def naive(silver: Silver, day: date) -> dict[str, tuple[object, ...]]:
+    """Every feature of one date by its definition in semantics.md, section 2."""
+    found = {}
+    for who in USERS:
+        if SIGNED_UP[who] > day:
+            continue
+        mine = {
+            table: [row for row in rows.values() if row[1] == who and day_of(table, row) <= day]
+            for table, rows in silver.rows.items()
+        }
+        age = lambda table, row: (day - day_of(table, row)).days  # noqa: E731
+        spent = [row[2] for row in mine["transactions"] if age("transactions", row) < 30]
+        logins = [day_of("user_behavior", row) for row in mine["user_behavior"] if row[2] == "login"]
+        tickets = [row for row in mine["support_tickets"] if age("support_tickets", row) < 90]
+        waits = [(row[3] - row[2]).days for row in tickets if row[3] is not None and row[3] <= day]
+        found[who] = (
+            sum(spent, Decimal(0)).quantize(Decimal("0.01"), ROUND_HALF_UP),
+            sum(age("transactions", row) < 7 for row in mine["transactions"]),
+            len(spent),
+            mean(sum(spent), len(spent)) if spent else 0.0,
+            max(logins, default=None),
+            min(365, (day - max(logins)).days) if logins else 365,
+            sum(row[4] for row in mine["user_behavior"] if row[2] == "page_view" and age("user_behavior", row) < 30),
+            sum(row[2] == "feature_usage" for row in mine["user_behavior"]),
+            len(tickets),
+            mean(sum(waits), len(waits)) if waits else None,
+        )
+    return found  # fmt: skip
+
+
+class Lake:
+    """Silver tables, a ledger, and a runtime for each run date."""
+
+    def __init__(self, spark: SparkSession, folder: Path) -> None:
+        variables = dict.fromkeys(["CRM_USER", "DESK_S3_BUCKET", "DESK_S3_ENDPOINT", *SECRETS], "x")
+        variables |= {"CRM_JDBC_URL": "jdbc:postgresql://127.0.0.1:1/x", "HEADWATER_LAKE": str(folder)}
+        variables |= {"HEADWATER_TILES_FROM_MB": "0"}
+        self.spark, self.project = spark, replace(load_project(CONF, "local", variables), initial_dates=4)
+        for table, ddl in SCHEMAS.items():
+            schema = spark.createDataFrame([], ddl).schema
+            properties = {"delta.enableChangeDataFeed": "true"}
+            ensure_table(spark, TableSpec(self.project.path("silver", table), schema, properties=properties))
+        people = [(who, "XX", "s", SIGNED_UP[who], None, None) for who in USERS]
+        self._merge("customers", people, "user_id", 1)
+
+    def runtime(self, day: date) -> Runtime:
+        return open_runtime(self.project, f"run-{day}", day, session=lambda: self.spark)
+
+    def _merge(self, table: str, rows: list[tuple[object, ...]], key: str, n: int) -> None:
+        frame = self.spark.createDataFrame(rows, SCHEMAS[table])
+        merge_once(frame, self.project.path("silver", table), Upsert([key]), Batch(f"silver-{table}", n))
+
+    def take(self, silver: Silver, day: date, runtime: Runtime) -> None:
+        """Change silver as a batch would, and say so in the ledger."""
+        for table, key in KEYS.items():
+            images, deleted, days = silver.change(table, day)
+            stream = runtime.stream("silver", table)
+            if images:
+                self._merge(table, images, key, runtime.ledger.stream(stream).last_n + 1)
+            if deleted:
+                DeltaTable.forPath(self.spark, self.project.path("silver", table)).delete(
+                    f"{key} in ({str(deleted)[1:-1]})"
+                )
+            step = ConformBatch(table=table, run_date=day, batches=(), contract="", layout="", versions={})
+            touched = {"touched": sorted(each.isoformat() for each in days)}
+            runtime.ledger.commit(runtime.ledger.begin(stream, to_payload(step)), touched)  # fmt: skip
+
+    def staged(self, runtime: Runtime) -> Mapping[date, dict[str, tuple[object, ...]]]:
+        frame = self.spark.read.format("delta").load(self.project.path("staged", self.project.view.name))
+        features = [each.name for each in self.project.view.aggregates]
+        found: dict[date, dict[str, tuple[object, ...]]] = {}
+        for row in frame.where("feature_date is not null").select("user_id", "feature_date", *features).collect():
+            found.setdefault(row[1], {})[row[0]] = tuple(row[2:])
+        return found
+
+
+def publish(runtime: Runtime) -> None:
+    """Say that the last stage batch is published; what the audit and the tables do about it is tested elsewhere."""
+    stage = runtime.ledger.stream(runtime.stream("stage", runtime.project.view.name)).commits[-1]
+    step = StageDates.model_validate(stage.payload)
+    done = PublishStage(
+        view=step.view, run_date=step.run_date, stage_n=stage.n, staged_version=0, dates=step.dates,
+        silver_batches=step.silver_batches, compact=(),
+    )  # fmt: skip
+    runtime.ledger.commit(runtime.ledger.begin(runtime.stream("publish", step.view), to_payload(done)), {})
+
+
+def runs(rng: Random) -> Iterator[tuple[date, tuple[int, ...]]]:
+    """Dates, and how many days late rows may be: history first, then quiet days, days with corrections, a gap."""
+    day = FIRST
+    for late, gap in (
+        (HISTORY, 1),
+        ((0,), 1),
+        ((0, 0, 1), 1),
+        ((0,), rng.choice([1, 2, 30])),
+        (rng.choice([(0, 2), HISTORY]), 1),
+    ):
+        yield day, late
+        day += timedelta(days=gap)
+
+
+@pytest.mark.parametrize("seed", range(HISTORIES))
+def test_every_run_leaves_what_the_definitions_say(spark: SparkSession, seed: int, tmp_path: Path) -> None:
+    rng = Random(seed)
+    lake, silver = Lake(spark, tmp_path / "lake"), Silver(rng)
+    for day, silver.late in runs(rng):
+        runtime = lake.runtime(day)
+        lake.take(silver, day, runtime)
+        run_stage(runtime)
+        publish(runtime)
+        for at, rows in lake.staged(runtime).items():
+            assert rows == naive(silver, at), f"{at}, run of {day}"
+    assert run_stage(runtime) == ()
+    commits = runtime.ledger.stream(runtime.stream("stage", lake.project.view.name)).commits
+    tiles = [StageDates.model_validate(commit.payload).tiles for commit in commits]
+    went_on = [seen.checkpoint.groups for seen in tiles if seen and seen.checkpoint]
+    assert went_on, "no run went on from a checkpoint"
