@@ -7,10 +7,10 @@ from datetime import date
 from typing import assert_never
 
 from headwater.config.base import JsonValue
+from headwater.pages.numbers import span_of
+from headwater.pages.page import contents, heading, page, paragraph, section
 from headwater.quality import pictures, sections
 from headwater.quality.facts import DateSpread, NumberSpread, QualityReport, Spread, ValueSpread
-from headwater.quality.page import contents, heading, page, paragraph, section
-from headwater.quality.wording import span_of
 
 _SECTIONS: tuple[tuple[str, str, Callable[[QualityReport], list[str]]], ...] = (
     ("rows", "Row equation", sections.row_equation),
