@@ -20,7 +20,7 @@ from headwater.cli import main as headwater
 from headwater.config.base import JsonValue
 from headwater.config.project import load_project
 from headwater.errors import ConfigError
-from headwater.pipelines.catalogue import feature_catalogue
+from headwater.pipelines.catalogue import _place, feature_catalogue
 from headwater.pipelines.steps import AuditStage, PublishStage, Runtime, StageDates, to_payload
 from headwater.quality.facts import DateSpread, Distributions, Numbers, NumberSpread, QualityReport, ValueSpread
 from headwater.quality.report import distributions_in, report_json
@@ -48,7 +48,11 @@ def commit(runtime: Runtime, stage: str, step: object, facts: Mapping[str, JsonV
 
 
 def publish(
-    runtime: Runtime, *dates: date, version: str = "", carried: Sequence[str] = (), auditor: Runtime | None = None
+    runtime: Runtime,
+    *dates: date,
+    version: str = "",
+    carried: Mapping[str, Sequence[date]] | None = None,
+    auditor: Runtime | None = None,
 ) -> None:
     """Stage, audit and publish some dates, as far as the ledger is concerned."""
     of = {"view": VIEW, "run_date": DAY, "dates": dates}
@@ -57,8 +61,7 @@ def publish(
     n = commit(runtime, "stage", step, {}).n
     audit = AuditStage(**of, stage_n=n, staged_version=0, versions={}, judged_at=runtime.clock(), row_counts={})
     commit(auditor or runtime, "audit", audit, {})
-    late = dict.fromkeys(carried, dates)
-    done = PublishStage(**of, stage_n=n, staged_version=0, silver_batches={}, compact=(), carried=late)
+    done = PublishStage(**of, stage_n=n, staged_version=0, silver_batches={}, compact=(), carried=carried or {})
     commit(runtime, "publish", done, {})
 
 
@@ -236,14 +239,16 @@ def test_a_backfill_of_old_dates_does_not_hide_the_newest(runtime: Runtime) -> N
 def test_older_statistics_are_better_than_none_and_say_so(runtime: Runtime) -> None:
     publish(runtime, DAY - timedelta(days=1))
     report(runtime, DAY - timedelta(days=1))
-    publish(reopened(runtime, "run-2"), DAY)
+    yesterday = {"support_tickets": [DAY - timedelta(days=1)]}
+    publish(reopened(runtime, "run-2"), DAY - timedelta(days=1), DAY, version="1-next", carried=yesterday)
     catalogue = feature_catalogue(runtime)
+    assert (catalogue.publication.pipeline_version, catalogue.publication.carried) == ("1-next", ())
     assert (catalogue.publication.last, catalogue.publication.judged) == (DAY, date(2025, 3, 30))
     assert "Statistics are of 2025-03-30; there are none of the newest date." in Page(catalogue_html(catalogue)).text
 
 
 def test_old_definitions_and_late_sources_are_told(runtime: Runtime) -> None:
-    publish(runtime, DAY, version="1-older", carried=["support_tickets"])
+    publish(runtime, DAY, version="1-older", carried={"support_tickets": [DAY]})
     report(runtime)
     catalogue = feature_catalogue(runtime)
     text = Page(catalogue_html(catalogue)).text
@@ -294,6 +299,7 @@ def test_the_page_needs_nothing_else_and_links_to_every_feature(runtime: Runtime
     ):
         assert words in page.text
     assert [attrs.get("aria-pressed") for tag, attrs in page.tags if tag == "button"] == ["false"] * 3
+    assert page.values("class").count("end") == len(catalogue.entries)
     # Without a script there is nothing to search with.
     assert next(attrs for tag, attrs in page.tags if tag == "form").keys() >= {"hidden"}
     for query in catalogue.queries:
@@ -304,9 +310,9 @@ def test_nothing_said_in_conf_or_found_in_data_becomes_markup(runtime: Runtime) 
     catalogue = published(runtime)
     evil = "</p><script>alert(1)</script>"
     view = catalogue.view.model_copy(update={"description": evil, "owner": evil})
-    lineage = replace(catalogue.entries[0].lineage, reads=evil)
-    first = replace(catalogue.entries[0], description=evil, lineage=lineage, owner="<i>")
-    html = catalogue_html(replace(catalogue, view=view, entries=(first, *catalogue.entries[1:])))
+    entries = [replace(each, lineage=replace(each.lineage, reads=evil)) for each in catalogue.entries]
+    first = replace(entries[0], description=evil, owner="<i>")
+    html = catalogue_html(replace(catalogue, view=view, entries=(first, *entries[1:])))
     page = Page(html)
     assert [tag for tag, _ in page.tags if tag in ("script", "i", "b")] == ["script"]
     assert "<b>basic</b>" in page.text
@@ -320,6 +326,16 @@ def test_names_in_the_catalog_are_names_in_sql(runtime: Runtime) -> None:
     assert document(catalogue)["ttl_seconds"] is None
     assert not any("date_sub" in query.sql for query in catalogue.queries)
     assert "A row is usable without end" in " ".join(listing(catalogue))
+
+
+def test_sql_names_a_place_that_does_not_depend_on_where_one_stands(
+    variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = load_project(CONF, "local", {**variables, "HEADWATER_LAKE": "lake"})
+    catalogue = feature_catalogue(open_runtime(project, "run-1", DAY, session=lambda: pytest.fail("a session")))
+    assert catalogue.history == f"delta.`{tmp_path}/lake/gold/{VIEW}`"
+    assert _place("s3a://lake/gold/v") == "s3a://lake/gold/v"
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ MEANT: dict[str, tuple[dict[str, object], str]] = {
     ),
     "min": ({"type": "int", "value": AMOUNT}, f"least amount {EVER}; null when no row matches"),
     "max": (
-        {"type": "int", "value": AMOUNT, "window_days": 1, "cap": 1000, "default": -1},
-        "greatest amount on the date itself, UTC, at most 1,000; -1 when no row matches",
+        {"type": "int", "value": AMOUNT, "window_days": 1, "cap": 0, "default": -1},
+        "greatest amount on the date itself, UTC, at most 0; -1 when no row matches",
     ),
     "first_day": (
         {"type": "date", "default": "1970-01-01"},
@@ -43,8 +43,8 @@ MEANT: dict[str, tuple[dict[str, object], str]] = {
     ),
     "days_since_first": ({"type": "int"}, f"days since the first row of clicks {EVER}; null when no row matches"),
     "days_since_last": (
-        {"type": "int", "cap": 365, "default": 365},
-        f"days since the last row of clicks {EVER}, at most 365; 365 when no row matches",
+        {"type": "int", "cap": 1000, "default": 1000},
+        f"days since the last row of clicks {EVER}, at most 1000; 1000 when no row matches",
     ),
 }
 

@@ -75,9 +75,6 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
         cell.ljust(width) if place < of_words else cell.rjust(width)
         for place, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
-    # What stands in for statistics is wider than the column that it begins in.
-    if row[of_words] == NOT_PUBLISHED:
-        cells[of_words:] = [NOT_PUBLISHED]
     return _GAP.join(cells).rstrip()
 
 

@@ -40,7 +40,7 @@ def definition(feature: Aggregate, table: str) -> str:
         words += f", only rows whose {feature.available} is on or before the date"
     words += _ROUNDED.get(feature.op, "")
     if feature.cap is not None:
-        words += f", at most {feature.cap:,}"
+        words += f", at most {feature.cap}"
     return f"{words}; {no_match(feature)} when no row matches"
 
 
