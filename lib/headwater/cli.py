@@ -1,6 +1,7 @@
 """`headwater`: what a person does by hand. Scheduled work goes through the jobs instead."""
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -12,11 +13,16 @@ from uuid import uuid4
 from pyspark.sql import SparkSession
 
 from headwater.boundary import open_runtime
+from headwater.catalogue.document import document
+from headwater.catalogue.html import catalogue_html
+from headwater.catalogue.listing import listing
 from headwater.config.project import load_project
 from headwater.errors import ConfigError, HeadwaterError
+from headwater.pipelines.catalogue import feature_catalogue
 from headwater.pipelines.gates import decide
 from headwater.pipelines.quarantine import quarantine_lines
 from headwater.pipelines.steps import Runtime
+from headwater.state.files import write_file
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _demo(args)
             case "quarantine":
                 return _quarantine(args)
+            case "features":
+                return _features(args)
             case _:
                 return _runs(args)
     except HeadwaterError as error:
@@ -61,6 +69,29 @@ def _quarantine(args: argparse.Namespace) -> int:
     for line in quarantine_lines(runtime):
         print(line)
     return 0
+
+
+def _features(args: argparse.Namespace) -> int:
+    catalogue = feature_catalogue(_runtime(args))
+    if args.html:
+        _write_page(args.html, catalogue_html(catalogue))
+    if args.json:
+        print(json.dumps(document(catalogue), indent=2))
+    else:
+        print("\n".join([args.html] if args.html else listing(catalogue)))
+    return 0
+
+
+def _write_page(location: str, text: str) -> None:
+    try:
+        write_file(location, text)
+    except OSError as error:
+        raise ConfigError(
+            "page_not_written",
+            f"{location}: the page could not be written: {error.strerror or error}.",
+            remedy="Name a file in a folder that you may write to.",
+            facts={"file": location},
+        ) from error
 
 
 def _runs(args: argparse.Namespace) -> int:
@@ -101,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     runs = commands.add_parser("runs", parents=[of_lake], help="list the latest runs of a lake; starts no JVM")
     runs.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    features = commands.add_parser("features", parents=[of_lake], help="the feature catalogue; starts no JVM")
+    features.add_argument("--json", action="store_true", help="everything it knows, as JSON")
+    features.add_argument("--html", metavar="FILE", help="write it as one page that needs nothing else")
     quarantine = commands.add_parser("quarantine", help="what was kept out, and what becomes of held batches; no JVM")
     actions = quarantine.add_subparsers(dest="action", required=True)
     actions.add_parser("list", parents=[of_lake], help="held batches, and open records by source and reason")

@@ -71,3 +71,26 @@ def test_definitions_have_a_version_of_their_own() -> None:
     assert view(7).pipeline_version == view(7).pipeline_version
     assert view(7).pipeline_version != view(8).pipeline_version
     assert view(7).model_copy(update={"owner": "x", "description": "y"}).pipeline_version == view(7).pipeline_version
+
+
+@pytest.mark.parametrize("words", [{"owner": "x"}, {"description": "y"}, {"tags": ["z"]}])
+def test_what_is_said_of_a_view_or_a_feature_is_no_definition(words: dict[str, object]) -> None:
+    told = view(7).model_dump(mode="json")
+    told["groups"][0]["features"][0] |= words
+    told |= {**words, "ttl_days": 3}
+    changed = FeatureView.model_validate(told)
+    assert changed != view(7)
+    assert changed.pipeline_version == view(7).pipeline_version
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "z"}, {"op": "max"}, {"type": "int"}, {"default": 1}, {"cap": 9}, {"where": [{"column": "a", "equals": "b"}]}, {"available": "known"}],
+    ids=str,
+)  # fmt: skip
+def test_what_decides_a_value_is_a_definition(change: dict[str, object]) -> None:
+    told = view(7).model_dump(mode="json")
+    told["groups"][0]["features"][0] |= {"value": {"kind": "column", "column": "a"}}
+    before = FeatureView.model_validate(told)
+    told["groups"][0]["features"][0] |= change
+    assert FeatureView.model_validate(told).pipeline_version != before.pipeline_version

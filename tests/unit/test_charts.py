@@ -2,7 +2,7 @@
 
 import pytest
 
-from headwater.quality.charts import curve, histogram, span
+from headwater.pages.charts import curve, histogram, span
 
 
 def test_histogram_bars_stand_on_the_ground_in_proportion() -> None:

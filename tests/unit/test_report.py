@@ -8,7 +8,23 @@ from html.parser import HTMLParser
 
 import pytest
 
-from headwater.quality.charts import Drawing, Path
+from headwater.pages.charts import Drawing, Path
+from headwater.pages.numbers import brief, cut_score, share
+from headwater.pages.page import (
+    Card,
+    Column,
+    Folded,
+    Mark,
+    banner,
+    cards,
+    contents,
+    heading,
+    note,
+    page,
+    paragraph,
+    section,
+    table,
+)
 from headwater.quality.facts import (
     AuditPoint,
     DateSpread,
@@ -24,24 +40,8 @@ from headwater.quality.facts import (
     ValueSpread,
     WithheldRows,
 )
-from headwater.quality.page import (
-    Card,
-    Column,
-    Folded,
-    Mark,
-    banner,
-    cards,
-    contents,
-    heading,
-    note,
-    page,
-    paragraph,
-    section,
-    table,
-)
 from headwater.quality.report import report_html, report_json
 from headwater.quality.verdict import CheckResult, Verdict
-from headwater.quality.wording import brief, cut_score, share
 
 _DAY = date(2025, 3, 31)
 BALANCED = RowEquation("orders", 100, 5, 60, 10, 20, 5, 4, 6)

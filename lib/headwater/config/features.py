@@ -20,6 +20,9 @@ _TYPES_OF_OP = {
 }
 _DIGITS = 38
 _BITS = {"int": 31, "bigint": 63}
+# What tells people about a feature and decides no value: another word there is no other definition.
+_FOR_PEOPLE = {"owner", "description", "tags"}
+Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Small letters, digits, - and _.")]
 
 
 class ColumnValue(Spec):
@@ -65,6 +68,8 @@ class Aggregate(Spec):
     available: Name | None = Field(default=None, description="Date since when the fact could be known.")
     default: int | float | str | None = Field(default=None, description="Value when no row matches.")
     cap: int | None = Field(default=None, description="Greatest value; above it, it stands in its place.")
+    owner: str = Field(default="", description="Who answers for it, if not the view's owner; changes nothing.")
+    tags: tuple[Tag, ...] = Field(default=(), description="Words to find it by in the catalogue; change nothing.")
     description: str = Field(default="", description="For people; changes nothing.")
 
     @model_validator(mode="after")
@@ -152,7 +157,13 @@ class FeatureView(Spec):
     catalog: CatalogName | None = Field(
         default=None, description="Name of history in the session's catalog; latest has it with `_latest` behind."
     )
+    ttl_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Days after its date that a row may be used; none = without end. Changes nothing.",
+    )
     owner: str = Field(default="", description="For people; changes nothing.")
+    tags: tuple[Tag, ...] = Field(default=(), description="Words to find it by in the catalogue; change nothing.")
     description: str = Field(default="", description="For people; changes nothing.")
 
     @property
@@ -169,7 +180,8 @@ class FeatureView(Spec):
     def pipeline_version(self) -> str:
         """Version of the definitions: the declared one and a digest that changes with every definition."""
         parts = {"entity", "population", "groups", "attributes"}
-        meaning = self.model_dump_json(include=parts, exclude_defaults=True)
+        for_people = {"groups": {"__all__": {"features": {"__all__": _FOR_PEOPLE}}}}
+        meaning = self.model_dump_json(include=parts, exclude=for_people, exclude_defaults=True)
         return f"{self.version}-{hashlib.sha256(meaning.encode()).hexdigest()[:8]}"
 
     @property

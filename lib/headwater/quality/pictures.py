@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from headwater.quality.charts import curve, histogram, span
+from headwater.pages.charts import curve, histogram, span
+from headwater.pages.numbers import brief, cut_score, duration, share
+from headwater.pages.page import Card, Column, cards, heading, paragraph, table
 from headwater.quality.facts import AuditPoint, DateSpread, NumberSpread, QualityReport, Spread, ValueSpread
-from headwater.quality.page import Card, Column, cards, heading, paragraph, table
-from headwater.quality.wording import brief, cut_score, duration, share
 
 
 def distributions(report: QualityReport) -> list[str]:

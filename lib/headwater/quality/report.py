@@ -1,16 +1,19 @@
 """The quality report as JSON for machines and as one HTML page for people."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import date
 from typing import assert_never
 
+from pydantic import TypeAdapter
+
 from headwater.config.base import JsonValue
+from headwater.pages.numbers import span_of
+from headwater.pages.page import contents, heading, page, paragraph, section
 from headwater.quality import pictures, sections
-from headwater.quality.facts import DateSpread, NumberSpread, QualityReport, Spread, ValueSpread
-from headwater.quality.page import contents, heading, page, paragraph, section
-from headwater.quality.wording import span_of
+from headwater.quality.facts import DateSpread, Distributions, NumberSpread, QualityReport, Spread, ValueSpread
 
 _SECTIONS: tuple[tuple[str, str, Callable[[QualityReport], list[str]]], ...] = (
     ("rows", "Row equation", sections.row_equation),
@@ -21,6 +24,11 @@ _SECTIONS: tuple[tuple[str, str, Callable[[QualityReport], list[str]]], ...] = (
     ("storage", "Storage", sections.storage),
     ("steps", "Steps", pictures.steps),
 )
+_SPREADS: Mapping[str, TypeAdapter[NumberSpread] | TypeAdapter[DateSpread] | TypeAdapter[ValueSpread]] = {
+    "numbers": TypeAdapter(NumberSpread),
+    "dates": TypeAdapter(DateSpread),
+    "values": TypeAdapter(ValueSpread),
+}
 
 
 def report_json(report: QualityReport) -> dict[str, JsonValue]:
@@ -53,6 +61,16 @@ def report_json(report: QualityReport) -> dict[str, JsonValue]:
         "layout": [_plain(asdict(layout)) for layout in report.layout],
         "steps": [_plain(asdict(step)) for step in report.steps],
     }
+
+
+def distributions_in(text: str) -> Distributions | None:
+    """What a report's JSON says of its newest date; None of a report that did not pass, or that has nothing of it."""
+    found = json.loads(text)
+    told = found.get("distributions")
+    if not told or not found["passed"]:
+        return None
+    spreads = tuple(_SPREADS[each.pop("kind")].validate_python(each) for each in told["features"])
+    return Distributions(date.fromisoformat(told["date"]), complete=told["complete"], spreads=spreads)
 
 
 def report_html(report: QualityReport) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 
+from headwater.pages.numbers import cut_score, duration, share, size, span_of
+from headwater.pages.page import Cell, Column, Folded, Mark, banner, figures, heading, note, paragraph, table
 from headwater.quality.facts import Example, QualityReport, RowEquation
-from headwater.quality.page import Cell, Column, Folded, Mark, banner, figures, heading, note, paragraph, table
 from headwater.quality.verdict import CheckResult
-from headwater.quality.wording import cut_score, duration, share, size, span_of
 
 _ENGINES = {"deequ": "Deequ", "great_expectations": "Great Expectations", "headwater": "headwater"}
 _LAYERS = {1: "schema", 2: "statistical", 3: "business", 4: "model"}

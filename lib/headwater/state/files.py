@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 import boto3
 import pyarrow.fs as pa_fs
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+
+_NO_SUCH = ("NoSuchKey", "NoSuchBucket", "404")
 
 
 def write_file(location: str, text: str, *, storage_options: Mapping[str, str] | None = None) -> str:
@@ -32,6 +35,31 @@ def write_file(location: str, text: str, *, storage_options: Mapping[str, str] |
     else:
         _replace(Path(location), text.encode())
     return location
+
+
+def read_file(location: str, *, storage_options: Mapping[str, str] | None = None) -> str | None:
+    """Read what `write_file` wrote; None where there is no such file.
+
+    Args:
+        location: a local path or a URL.
+        storage_options: as for `write_file`.
+    """
+    url = urlsplit(location)
+    try:
+        if url.scheme in ("s3", "s3a"):
+            found = _s3(storage_options or {}).get_object(Bucket=url.netloc, Key=url.path.lstrip("/"))
+            return str(found["Body"].read().decode())
+        if url.scheme:
+            store, path = pa_fs.FileSystem.from_uri(location)
+            with store.open_input_stream(path) as stream:
+                return str(stream.read().decode())
+        return Path(location).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in _NO_SUCH:
+            return None
+        raise
 
 
 def _s3(options: Mapping[str, str]) -> BaseClient:

@@ -1,0 +1,91 @@
+"""What a feature means, in words, for every operation; each sentence is written by hand."""
+
+from typing import get_args
+
+import pytest
+
+from headwater.catalogue.entries import columns_of
+from headwater.catalogue.wording import SUBJECTS, allowance, definition, usable, when_late, window
+from headwater.config.features import Aggregate, Op
+from headwater.config.gates import FreshnessGate
+
+AMOUNT = {"kind": "column", "column": "amount"}
+DAYS = {"kind": "days_between", "start": "opened", "end": "closed"}
+LOGIN = {"where": [{"column": "event", "equals": "login"}]}
+WEEK = "over the 7 days that end with the date, UTC, both included"
+EVER = "over all history up to the date, UTC, itself included"
+MEANT: dict[str, tuple[dict[str, object], str]] = {
+    "sum": (
+        {"type": "decimal(18,2)", "value": AMOUNT, "window_days": 30, "default": 0},
+        "sum of amount over the 30 days that end with the date, UTC, both included; 0.00 when no row matches",
+    ),
+    "count": (
+        {"type": "bigint", "window_days": 7, "default": 0, **LOGIN},
+        f"number of rows of clicks where event is 'login' {WEEK}; 0 when no row matches",
+    ),
+    "mean": (
+        {"type": "double", "value": DAYS, "window_days": 7, "available": "closed"},
+        f"mean of the days from opened to closed {WEEK}, only rows whose closed is on or before the date, rounded to six "
+        "decimals; null when no row matches",
+    ),
+    "min": ({"type": "int", "value": AMOUNT}, f"least amount {EVER}; null when no row matches"),
+    "max": (
+        {"type": "int", "value": AMOUNT, "window_days": 1, "cap": 0, "default": -1},
+        "greatest amount on the date itself, UTC, at most 0; -1 when no row matches",
+    ),
+    "first_day": (
+        {"type": "date", "default": "1970-01-01"},
+        f"day of the first row of clicks {EVER}; 1970-01-01 when no row matches",
+    ),
+    "last_day": (
+        {"type": "date", "value": AMOUNT, **LOGIN},
+        f"day of the last row of clicks where event is 'login' and amount is known {EVER}; null when no row matches",
+    ),
+    "days_since_first": ({"type": "int"}, f"days since the first row of clicks {EVER}; null when no row matches"),
+    "days_since_last": (
+        {"type": "int", "cap": 1000, "default": 1000},
+        f"days since the last row of clicks {EVER}, at most 1000; 1000 when no row matches",
+    ),
+}
+
+
+def feature(op: str, **declared: object) -> Aggregate:
+    return Aggregate.model_validate({"name": "f", "op": op, **declared})
+
+
+def test_every_operation_has_words_and_a_sentence_here() -> None:
+    assert set(SUBJECTS) == set(get_args(Op)) == set(MEANT)
+
+
+@pytest.mark.parametrize("op", MEANT)
+def test_definition(op: str) -> None:
+    declared, meant = MEANT[op]
+    assert definition(feature(op, **declared), "clicks") == meant
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "said"),
+    [("double", 0, "0.0"), ("double", 2.5, "2.5"), ("decimal(9,3)", 0.5, "0.500"), ("decimal(9,0)", 7, "7"), ("bigint", 0, "0")],
+)  # fmt: skip
+def test_the_value_without_a_match_has_the_digits_of_its_type(kind: str, default: float, said: str) -> None:
+    op = "mean" if kind == "double" else "sum"
+    words = definition(feature(op, type=kind, value=AMOUNT, default=default), "clicks")
+    assert words.endswith(f"; {said} when no row matches")
+
+
+def test_columns_that_decide_a_feature() -> None:
+    found = feature("mean", type="double", value=DAYS, available="closed", where=[{"column": "event", "equals": "x"}])
+    assert columns_of(found, "at") == ("opened", "closed", "event", "at")
+    assert columns_of(feature("count", type="int"), "at") == ("at",)
+
+
+def test_limits_in_words() -> None:
+    gate = FreshnessGate(column="at", max_lag_hours=36)
+    assert (allowance(gate), when_late(gate)) == ("at most 36 h old", "the values published last are kept")
+    days = gate.model_copy(update={"max_lag_hours": 72.0, "action": "halt_pipeline"})
+    assert (allowance(days), when_late(days)) == ("at most 3 days old", "nothing is published")
+    assert allowance(gate.model_copy(update={"max_lag_hours": 1.5})) == "at most 1.5 h old"
+    assert when_late(gate.model_copy(update={"action": "report"})) == "it is reported"
+    assert (allowance(None), when_late(None)) == ("of any age", "nothing is checked")
+    assert (usable(None), usable(1), usable(1000)) == ("without end", "for 1 day", "for 1,000 days")
+    assert window(3660) == "over the 3,660 days that end with the date, UTC, both included"
