@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from fractions import Fraction
 from random import Random
 
@@ -44,6 +44,8 @@ VIEW = FeatureView.model_validate(
                     {"name": "last_at_9d", "type": "date", "op": "last_day", "window_days": 9},
                     {"name": "days_since", "type": "int", "op": "days_since_last", "cap": 8, "default": 365},
                     {"name": "age", "type": "int", "op": "days_since_first"},
+                    {"name": "variance_9d", "type": "double", "op": "variance", "value": AMOUNT, "window_days": 9},
+                    {"name": "std_ever", "type": "double", "op": "std", "value": AMOUNT, "default": -1},
                 ],
             },
             {
@@ -117,6 +119,22 @@ def rounded(total: int, divisor: int) -> float:
     return (micros if total >= 0 else -micros) / 1_000_000
 
 
+def to_micros(exact: Fraction) -> float:
+    return (exact * 1_000_000 + Fraction(1, 2)).__floor__() / 1_000_000
+
+
+def spread(cents: list[int]) -> Fraction:
+    """The sample variance by its definition: squares of distances from the mean."""
+    mean = Fraction(sum(cents), len(cents))
+    return sum((each - mean) ** 2 for each in cents) / (len(cents) - 1) / 10_000
+
+
+def root(exact: Fraction) -> float:
+    with localcontext(prec=80):
+        found = (Decimal(exact.numerator) / exact.denominator).sqrt()
+        return float(found.quantize(Decimal("0.000001"), ROUND_HALF_UP))
+
+
 def money(cents: int) -> Decimal:
     return Decimal(cents).scaleb(-2).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
@@ -154,6 +172,8 @@ def naive_sales(history: History, who: str, day: int) -> Iterator[object]:
     yield max((event.day for event in within[9]), default=None)
     yield min(8, day - max(event.day for event in past)) if past else 365
     yield day - min(event.day for event in past) if past else None
+    yield to_micros(spread(amounts[9])) if len(amounts[9]) > 1 else None
+    yield root(spread(ever)) if len(ever) > 1 else -1.0
 
 
 def naive_claims(history: History, who: str, day: int) -> Iterator[object]:
@@ -170,14 +190,16 @@ def states(feature: str, op: str, event: Event) -> dict[str, int | None]:
     if op in ("count", "first_day", "last_day", "days_since_first", "days_since_last"):
         value = 1 if feature != "settled_ever" or event.settled is not None else None
     else:
-        value = event.cents if feature in ("sum_3d", "mean_7d", "min_5d", "max_ever", "max_30d") else None
-        if feature in ("wait_6d", "worst_wait") and event.settled is not None:
-            value = event.settled - event.day
+        value = event.cents
+        if feature in ("wait_6d", "worst_wait"):
+            value = None if event.settled is None else event.settled - event.day
     counted = value is not None
-    return {"total": value, "value": value, "n": 1 if counted else None, "day": event.day if counted else None}
+    high, low = divmod(value * value, 2**32) if counted else (None, None)
+    found = {"total": value, "value": value, "low": low, "high": high}
+    return {**found, "n": 1 if counted else None, "day": event.day if counted else None}
 
 
-MERGES = {"total": sum, "n": sum}
+MERGES = {"total": sum, "n": sum, "low": sum, "high": sum}
 
 
 def merged(name: str, op: str, values: Sequence[int]) -> int | None:

@@ -10,13 +10,29 @@ from pydantic import Field, model_validator
 
 from headwater.config.base import CatalogName, Name, Spec
 
-Op = Literal["sum", "count", "mean", "min", "max", "first_day", "last_day", "days_since_first", "days_since_last"]
+Op = Literal[
+    "sum",
+    "count",
+    "mean",
+    "variance",
+    "std",
+    "min",
+    "max",
+    "first_day",
+    "last_day",
+    "days_since_first",
+    "days_since_last",
+]
+# Ops that compute with the value of a row, which has to be a whole number of smallest units.
+ARITHMETIC: frozenset[Op] = frozenset({"sum", "mean", "variance", "std", "min", "max"})
 _NUMERIC = re.compile(r"^(?:int|bigint|double|decimal\((?P<precision>\d+),(?P<scale>\d+)\))$")
 _TYPES_OF_OP = {
     "first_day": re.compile("^date$"),
     "last_day": re.compile("^date$"),
-    # Six decimals are part of what a mean is; another type would round it once more.
+    # Six decimals are part of what these are; another type would round them once more.
     "mean": re.compile("^double$"),
+    "variance": re.compile("^double$"),
+    "std": re.compile("^double$"),
 }
 _DIGITS = 38
 _BITS = {"int": 31, "bigint": 63}
@@ -69,7 +85,7 @@ class Aggregate(Spec):
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> "Aggregate":
-        if self.op in ("sum", "mean", "min", "max") and self.value is None:
+        if self.op in ARITHMETIC and self.value is None:
             message = f"op {self.op} needs a value"
             raise ValueError(message)
         if not _TYPES_OF_OP.get(self.op, _NUMERIC).match(self.type) or not _is_decimal_of_spark(self.type):

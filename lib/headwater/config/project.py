@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from headwater.config.base import Name, Spec, nearest, read_spec
-from headwater.config.features import ColumnValue, FeatureGroup, FeatureView
+from headwater.config.features import ARITHMETIC, ColumnValue, FeatureGroup, FeatureView
 from headwater.config.quality import CheckSuite
 from headwater.config.sources import Connection, FilesSource, JdbcSource, MongoSource, SourceFile
 from headwater.config.tables import TableContract
@@ -228,7 +228,7 @@ def _check_exactness(group: FeatureGroup, contract: TableContract, where: str) -
     """Refuse to compute from what is no whole number of smallest units: a sum would depend on the order of the rows."""
     types = {column.name: column.type for column in contract.columns}
     for feature in group.features:
-        if feature.op not in ("sum", "mean", "min", "max") or not isinstance(feature.value, ColumnValue):
+        if feature.op not in ARITHMETIC or not isinstance(feature.value, ColumnValue):
             continue
         if not _EXACT.match(types[feature.value.column]):
             raise ConfigError(

@@ -12,20 +12,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from headwater.config.features import Op
 from headwater.features.kernel import NOTHING, Flags, Integers, Monoid
+from headwater.features.moments import PLACES, deviation, high_square, low_square, mean, variance
 
-Doubles: TypeAlias = NDArray[np.float64]
 States: TypeAlias = Mapping[str, Integers]
-
-_MICRO = 1_000_000
-# Within these, rounding a mean to micros needs no more than 64 bits.
-_GREATEST_DIVISOR = 2**62 // (2 * _MICRO)
-_GREATEST_WHOLE = 2**62 // _MICRO
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +42,12 @@ class Numbers:
     """Finished values of one feature, in rows.
 
     Attributes:
-        values: integers in units of 10^-scale, days since 1970, or doubles.
+        values: integers in units of 10^-scale, or days since 1970; of any size where 64 bits do not hold them.
         known: whether there is a value at all.
-        scale: decimal places of integers.
+        scale: decimal places.
     """
 
-    values: Integers | Doubles
+    values: Integers
     known: Flags
     scale: int = 0
 
@@ -85,7 +79,15 @@ def _count(states: States, _dates: Integers, _scale: int) -> Numbers:
 
 
 def _mean(states: States, _dates: Integers, scale: int) -> Numbers:
-    return Numbers(rounded_mean(states["total"], states["n"], scale), states["n"] > 0)
+    return Numbers(mean(states["total"], states["n"], scale), states["n"] > 0, PLACES)
+
+
+def _variance(states: States, _dates: Integers, scale: int) -> Numbers:
+    return Numbers(variance(states, scale), states["n"] > 1, PLACES)
+
+
+def _std(states: States, _dates: Integers, scale: int) -> Numbers:
+    return Numbers(deviation(states, scale), states["n"] > 1, PLACES)
 
 
 def _extreme(states: States, _dates: Integers, scale: int) -> Numbers:
@@ -101,29 +103,14 @@ def _days_since(states: States, dates: Integers, _scale: int) -> Numbers:
     return Numbers(np.where(known, dates - np.where(known, states["day"], 0), 0), known)
 
 
-def rounded_mean(total: Integers, n: Integers, scale: int) -> Doubles:
-    """Means to six decimals, rounded half away from zero in integers (semantics.md, section 2); of nothing it is 0.
-
-    floor((2 * |total| * 10^6 + d) / (2 * d)) with d = n * 10^scale, the whole part taken out first to stay within 64
-    bits; where that is not enough, in integers of any size.
-
-    Args:
-        total: sums in units of 10^-scale.
-        n: how many values each sum has.
-        scale: decimal places of the values.
-    """
-    n = np.maximum(n, 1)
-    if int(n.max(initial=1)) * 10**scale > _GREATEST_DIVISOR or int(np.abs(total).max(initial=0)) > _GREATEST_WHOLE:
-        n, total = n.astype(object), total.astype(object)
-    divisor = n * 10**scale
-    whole, rest = np.abs(total) // divisor, np.abs(total) % divisor
-    micros = whole * _MICRO + (2 * rest * _MICRO + divisor) // (2 * divisor)
-    rounded: Doubles = (np.sign(total) * micros).astype(np.float64) / _MICRO
-    return rounded
-
-
 _COUNT = State("n", "add", lambda value, _day: F.when(value.isNotNull(), 1))
 _TOTAL = State("total", "add", lambda value, _day: value)
+_MOMENTS = (
+    _COUNT,
+    _TOTAL,
+    State("low", "add", lambda value, _day: low_square(value)),
+    State("high", "add", lambda value, _day: high_square(value)),
+)
 _FIRST = State("day", "min", lambda value, day: F.when(value.isNotNull(), day))
 _LAST = State("day", "max", lambda value, day: F.when(value.isNotNull(), day))
 
@@ -131,6 +118,8 @@ _OPERATIONS: Mapping[Op, Operation] = {
     "sum": Operation((_TOTAL, _COUNT), _sum),
     "count": Operation((_COUNT,), _count),
     "mean": Operation((_TOTAL, _COUNT), _mean),
+    "variance": Operation(_MOMENTS, _variance),
+    "std": Operation(_MOMENTS, _std),
     "min": Operation((State("value", "min", lambda value, _day: value), _COUNT), _extreme),
     "max": Operation((State("value", "max", lambda value, _day: value), _COUNT), _extreme),
     "first_day": Operation((_FIRST, _COUNT), _day),

@@ -31,9 +31,9 @@ def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
     if feature.cap is not None:
         values = np.minimum(values, min(feature.cap * 10**numbers.scale, _GREATEST))
     if isinstance(wanted, T.DoubleType):
-        values = values.astype(np.float64) / 10**numbers.scale
+        values = (values / 10**numbers.scale).astype(np.float64)
     else:
-        values = _rescaled(np.where(known, values, 0).astype(np.int64), numbers.scale, wanted, feature.name)
+        values = _rescaled(np.where(known, values, 0), numbers.scale, wanted, feature.name)
     if feature.default is not None:
         values, known = np.where(known, values, _in_units(feature.default, wanted)), np.ones_like(known)
     return _array(np.where(known, values, 0), ~known, wanted)
@@ -52,7 +52,7 @@ def _rescaled(values: Integers, scale: int, wanted: T.DataType, name: str) -> In
     if largest > _greatest(wanted):
         message = f"{name}: a value does not fit {wanted.simpleString()}"
         raise OverflowError(message)
-    in_units: Integers = (values if largest <= _GREATEST else values.astype(object)) * unit
+    in_units: Integers = values.astype(np.int64 if largest <= _GREATEST else object) * unit
     return in_units
 
 

@@ -1,0 +1,119 @@
+"""Every operation through Spark, on a handful of events whose features can be worked out by hand."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from headwater.config.features import FeatureView
+from headwater.config.tables import TableContract
+from headwater.features.windows import feature_rows
+
+PEOPLE = TableContract.model_validate(
+    {
+        "name": "people",
+        "source": "people",
+        "kind": "history",
+        "key": ["who"],
+        "order": ["at"],
+        "entity": "who",
+        "columns": [
+            {"name": "who", "type": "string"},
+            {"name": "joined", "type": "date"},
+            {"name": "at", "type": "timestamp"},
+        ],
+    }
+)
+SALES = TableContract.model_validate(
+    {
+        "name": "sales",
+        "source": "sales",
+        "key": ["id"],
+        "order": ["at"],
+        "entity": "buyer",
+        "columns": [
+            {"name": "id", "type": "bigint"},
+            {"name": "buyer", "type": "string"},
+            {"name": "price", "type": "decimal(12,2)", "nullable": True},
+            {"name": "items", "type": "int", "nullable": True},
+            {"name": "channel", "type": "string", "nullable": True},
+            {"name": "gift", "type": "boolean", "nullable": True},
+            {"name": "weight", "type": "double", "nullable": True},
+            {"name": "shipped", "type": "date", "nullable": True},
+            {"name": "at", "type": "timestamp"},
+        ],
+    }
+)
+CONTRACTS = {"people": PEOPLE, "sales": SALES}
+ROWS = "id bigint, buyer string, price decimal(12,2), items int, channel string, gift boolean, weight double, shipped date, at timestamp"
+PRICE = {"kind": "column", "column": "price"}
+
+
+def instant(month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0, micro: int = 0) -> datetime:
+    return datetime(2024, month, day, hour, minute, second, micro, tzinfo=UTC)
+
+
+# The clocks of Europe went forward on 31 March 2024 at 01:00 UTC; 29 February exists; a day's last microsecond is its own.
+EVENTS = [
+    (1, "ann", Decimal("10.00"), 1, "web", True, 0.5, date(2024, 3, 1), instant(2, 28, 23, 59, 59, 999999)),
+    (2, "ann", Decimal("30.00"), 2, "shop", False, 1.5, None, instant(2, 29)),
+    (3, "ann", Decimal("0.01"), None, "web", None, None, date(2024, 2, 29), instant(2, 29, 23, 59, 59, 999999)),
+    (4, "ann", None, 4, None, True, 2.5, None, instant(3, 1, 12)),
+    (5, "ann", Decimal("5.00"), 3, "app", True, 3.5, date(2024, 3, 31), instant(3, 31, 0, 59, 59, 999999)),
+    (6, "ann", Decimal("6.00"), 3, "shop", False, 3.5, date(2024, 4, 2), instant(3, 31, 1)),
+    (7, "ann", Decimal("7.00"), 3, "app", True, 3.5, date(2024, 4, 9), instant(3, 31, 23, 59, 59, 999999)),
+    (8, "bob", Decimal("-2.50"), 1, "app", False, 9.0, None, instant(3, 31, 2, 30)),
+]
+
+
+@pytest.fixture(scope="module")
+def silver(spark: SparkSession) -> dict[str, DataFrame]:
+    born = datetime(2020, 1, 1, tzinfo=UTC)
+    people = [(who, born.date(), born, None, None) for who in ("ann", "bob", "eve")]
+    validity = "who string, joined date, at timestamp, valid_from timestamp, valid_to timestamp"
+    return {"people": spark.createDataFrame(people, validity), "sales": spark.createDataFrame(EVENTS, ROWS)}
+
+
+def view(*features: dict[str, object], **more: object) -> FeatureView:
+    return FeatureView.model_validate(
+        {
+            "name": "v",
+            "version": "1",
+            "entity": "who",
+            "population": {"table": "people", "since": "joined"},
+            "groups": [{"table": "sales", "event_time": "at", "features": features}],
+            **more,
+        }
+    )
+
+
+def found(of: FeatureView, silver: dict[str, DataFrame], *days: date) -> dict[tuple[str, date], Sequence[object]]:
+    rows = feature_rows(of, CONTRACTS, silver, days).drop("stale_sources", "pipeline_version")
+    return {(row[0], row[1]): tuple(row)[2:] for row in rows.collect()}
+
+
+def test_variance_and_standard_deviation(silver) -> None:
+    of = view(
+        {"name": "variance_2d", "type": "double", "op": "variance", "value": PRICE, "window_days": 2},
+        {"name": "std", "type": "double", "op": "std", "value": PRICE, "default": -1},
+    )
+    rows = found(of, silver, date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1), date(2024, 3, 31))
+    # Of 10.00 alone nothing can be said. 10, 30 and 0.01 have a mean of 13.336666.., and 233.2 is half the sum of the squared distances from it.
+    assert rows["ann", date(2024, 2, 28)] == (None, -1.0)
+    assert rows["ann", date(2024, 2, 29)] == (233.200033, 15.270888)
+    # 30 and 0.01 are left of the window; a sale without a price has no part in it.
+    assert rows["ann", date(2024, 3, 1)] == (449.70005, 15.270888)
+    assert rows["ann", date(2024, 3, 31)] == (1.0, 10.479886)
+    assert rows["bob", date(2024, 3, 31)] == (None, -1.0)
+
+
+def test_squares_that_no_double_holds(spark: SparkSession, silver) -> None:
+    prices = [Decimal("9999999999.99"), Decimal("9999999999.98")] * 500
+    at = instant(2, 28)
+    rows = [(n, "ann", price, None, None, None, None, None, at) for n, price in enumerate(prices)]
+    of = view({"name": "variance", "type": "double", "op": "variance", "value": PRICE})
+    sales = spark.createDataFrame(rows, ROWS)
+    # 1000 values 0.005 to either side of their mean: 1000 * 0.000025 / 999.
+    assert found(of, {**silver, "sales": sales}, at.date())["ann", at.date()] == (0.000025,)
