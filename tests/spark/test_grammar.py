@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
+from headwater.features.carry import carry_forward
 from headwater.features.windows import feature_rows
 
 PEOPLE = TableContract.model_validate(
@@ -117,3 +118,37 @@ def test_squares_that_no_double_holds(spark: SparkSession, silver) -> None:
     sales = spark.createDataFrame(rows, ROWS)
     # 1000 values 0.005 to either side of their mean: 1000 * 0.000025 / 999.
     assert found(of, {**silver, "sales": sales}, at.date())["ann", at.date()] == (0.000025,)
+
+
+RATIO = {"name": "share", "type": "double", "op": "ratio", "of": ["spent", "least"], "default": -1}
+APART = {"name": "apart", "type": "decimal(12,2)", "op": "difference", "of": ["spent", "least"]}
+SPENT = {
+    "name": "spent",
+    "type": "decimal(18,2)",
+    "op": "sum",
+    "value": PRICE,
+    "window_days": 2,
+    "default": 0,
+    "cap": 12,
+}
+LEAST = {"name": "least", "type": "double", "op": "min", "value": PRICE}
+
+
+def test_ratios_and_differences_are_those_of_exact_numbers(silver) -> None:
+    rows = found(view(SPENT, LEAST, derived=[RATIO, APART]), silver, date(2024, 2, 29), date(2024, 3, 31))
+    # 40.01 / 0.01, although 12.00 is published: operands are taken before their caps.
+    assert rows["ann", date(2024, 2, 29)] == (Decimal("12.00"), 0.01, 4001.0, Decimal("40.00"))
+    assert rows["ann", date(2024, 3, 31)] == (Decimal("12.00"), 0.01, 1800.0, Decimal("17.99"))
+    assert rows["bob", date(2024, 3, 31)] == (Decimal("-2.50"), -2.5, 1.0, Decimal("0.00"))
+    # Nothing was bought: the sum's default 0 is no operand either.
+    assert rows["eve", date(2024, 3, 31)] == (Decimal("0.00"), None, -1.0, None)
+
+
+def test_what_is_derived_from_a_stale_table_keeps_its_value(spark: SparkSession, silver) -> None:
+    of, day, carried = view(SPENT, LEAST, derived=[RATIO]), date(2024, 3, 31), {"sales": [date(2024, 3, 31)]}
+    ddl = "who string, feature_date date, spent decimal(18,2), least double, share double"
+    history = spark.createDataFrame([("ann", date(2024, 3, 30), Decimal("1.00"), 2.0, 0.25)], ddl)
+    rows = carry_forward(feature_rows(of, CONTRACTS, silver, [day], carried), history, of, carried)
+    kept = {row["who"]: (row["spent"], row["least"], row["share"]) for row in rows.collect()}
+    assert kept["ann"] == (Decimal("1.00"), 2.0, 0.25)
+    assert kept["bob"] == (Decimal("0.00"), None, -1.0)

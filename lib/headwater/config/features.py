@@ -2,13 +2,15 @@
 
 import hashlib
 import re
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.config.base import CatalogName, Name, Spec
+from headwater.config.base import CatalogName, Name, Spec, nearest
 
 Op = Literal[
     "sum",
@@ -33,6 +35,7 @@ _TYPES_OF_OP = {
     "mean": re.compile("^double$"),
     "variance": re.compile("^double$"),
     "std": re.compile("^double$"),
+    "ratio": re.compile("^double$"),
 }
 _DIGITS = 38
 _BITS = {"int": 31, "bigint": 63}
@@ -88,16 +91,44 @@ class Aggregate(Spec):
         if self.op in ARITHMETIC and self.value is None:
             message = f"op {self.op} needs a value"
             raise ValueError(message)
-        if not _TYPES_OF_OP.get(self.op, _NUMERIC).match(self.type) or not _is_decimal_of_spark(self.type):
-            message = f"op {self.op} cannot give a {self.type}"
-            raise ValueError(message)
-        if self.cap is not None and self.type == "date":
-            message = "a date has no cap"
-            raise ValueError(message)
-        if self.default is not None and not _fits(self.default, self.type):
-            message = f"the default {self.default!r} is no {self.type}"
-            raise ValueError(message)
+        _check_cell(self)
         return self
+
+
+class Derived(Spec):
+    """A feature computed from two others of the same row, before their caps and defaults."""
+
+    name: Name = Field(description="Name of the published column.")
+    type: str = Field(description="double for `ratio`; int, bigint, double or decimal(p,s) for `difference`.")
+    op: Literal["ratio", "difference"] = Field(
+        description="The first divided by the second, rounded half away from zero to six decimals; or the first minus "
+        "the second, of two numbers or, in days, of two dates."
+    )
+    of: tuple[Name, ...] = Field(
+        min_length=2, max_length=2, description="The two features, from any group, or derived themselves."
+    )
+    default: int | float | str | None = Field(
+        default=None, description="Value where one of the two is unknown, or the second of a ratio is zero."
+    )
+    cap: int | None = Field(default=None, description="Greatest value; above it, it stands in its place.")
+    description: str = Field(default="", description="For people; changes nothing.")
+
+    @model_validator(mode="after")
+    def _cell_fits_op(self) -> "Derived":
+        _check_cell(self)
+        return self
+
+
+def _check_cell(feature: Aggregate | Derived) -> None:
+    if not _TYPES_OF_OP.get(feature.op, _NUMERIC).match(feature.type) or not _is_decimal_of_spark(feature.type):
+        message = f"op {feature.op} cannot give a {feature.type}"
+        raise ValueError(message)
+    if feature.cap is not None and feature.type == "date":
+        message = "a date has no cap"
+        raise ValueError(message)
+    if feature.default is not None and not _fits(feature.default, feature.type):
+        message = f"the default {feature.default!r} is no {feature.type}"
+        raise ValueError(message)
 
 
 def _is_decimal_of_spark(kind: str) -> bool:
@@ -162,6 +193,7 @@ class FeatureView(Spec):
     entity: Name = Field(description="Key column of the published table, beside `feature_date`.")
     population: Population = Field(description="Who has a row.")
     groups: tuple[FeatureGroup, ...] = Field(description="The features, by the table they are computed from.")
+    derived: tuple[Derived, ...] = Field(default=(), description="Features computed from those, published after them.")
     attributes: tuple[Name, ...] = Field(
         default=(), description="Columns of the population's dimension, as of the date."
     )
@@ -177,6 +209,26 @@ class FeatureView(Spec):
         return tuple(feature for group in self.groups for feature in group.features)
 
     @property
+    def features(self) -> tuple[Aggregate | Derived, ...]:
+        """Every feature in published order."""
+        return (*self.aggregates, *self.derived)
+
+    @property
+    def derived_in_turn(self) -> tuple[Derived, ...]:
+        """Derived features, each after those that it is computed from."""
+        by_name = {feature.name: feature for feature in self.derived}
+        order = TopologicalSorter({name: by_name.keys() & feature.of for name, feature in by_name.items()})
+        return tuple(by_name[name] for name in order.static_order())
+
+    @property
+    def tables_of(self) -> Mapping[str, frozenset[str]]:
+        """By feature, the tables whose rows decide its value."""
+        found = {feature.name: frozenset([group.table]) for group in self.groups for feature in group.features}
+        for feature in self.derived_in_turn:
+            found[feature.name] = frozenset[str]().union(*(found[name] for name in feature.of))
+        return found
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Silver tables the view reads, the population's dimension first."""
         return tuple(dict.fromkeys([self.population.table, *(group.table for group in self.groups)]))
@@ -184,14 +236,14 @@ class FeatureView(Spec):
     @property
     def pipeline_version(self) -> str:
         """Version of the definitions: the declared one and a digest that changes with every definition."""
-        parts = {"entity", "population", "groups", "attributes"}
+        parts = {"entity", "population", "groups", "derived", "attributes"}
         meaning = self.model_dump_json(include=parts, exclude_defaults=True)
         return f"{self.version}-{hashlib.sha256(meaning.encode()).hexdigest()[:8]}"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Published columns in order."""
-        names = (aggregate.name for aggregate in self.aggregates)
+        names = (feature.name for feature in self.features)
         return (self.entity, "feature_date", *names, *self.attributes, "stale_sources", "pipeline_version")
 
     @model_validator(mode="after")
@@ -200,3 +252,31 @@ class FeatureView(Spec):
             message = f"a feature is named twice among {', '.join(self.columns)}"
             raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _operands_exist(self) -> "FeatureView":
+        if mistakes := [*self._unknown_operands()]:
+            raise ValueError("; ".join(mistakes))
+        try:
+            _ = self.derived_in_turn
+        except CycleError as error:
+            message = f"derived: features are computed from each other in a circle: {' -> '.join(error.args[1])}"
+            raise ValueError(message) from None
+        if mistakes := [*self._unfit_operands()]:
+            raise ValueError("; ".join(mistakes))
+        return self
+
+    def _unknown_operands(self) -> Iterator[str]:
+        names = [feature.name for feature in self.features]
+        for place, feature in enumerate(self.derived):
+            for name in feature.of:
+                if name not in names:
+                    yield f"derived[{place}].of: unknown feature {name!r}.{nearest(name, names)}"
+
+    def _unfit_operands(self) -> Iterator[str]:
+        types = {feature.name: feature.type for feature in self.features}
+        for place, feature in enumerate(self.derived):
+            kinds = {types[name] if types[name] in ("date", "string") else "number" for name in feature.of}
+            if kinds != {"number"} and (feature.op, kinds) != ("difference", {"date"}):
+                found = " and ".join(types[name] for name in feature.of)
+                yield f"derived[{place}].of: there is no {feature.op} of {found}"

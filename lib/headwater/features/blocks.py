@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from headwater.config.features import Aggregate, FeatureView
 from headwater.features.algebra import Numbers, filled, operation
 from headwater.features.cells import cells
+from headwater.features.derived import derived
 from headwater.features.kernel import NEVER, Integers, Intervals, Monoid, Span, intervals, state
 
 KIND, FROM, UNTIL = "_kind", "_from", "_until"
@@ -146,14 +147,18 @@ def block_rows(block: pa.Table, part: Slice) -> pa.RecordBatch:
         view.entity: _column(block, view.entity).take(version),
         "feature_date": pa.array(rows.day.astype(np.int32)).cast(pa.date32()),
     }
+    numbers: dict[str, Numbers] = {}
     for number, group in enumerate(view.groups, start=1):
         tiles = block.filter(pa.array(kind == number))
         at = entity[kind == number]
         stale = np.isin(rows.day, [day_number(day) for day in part.carried.get(group.table, ())])
         for feature in group.features:
             over = _counts(feature, tiles, at, len(ends), part.span)
-            numbers = _numbers(feature, tiles, over, rows, part)
-            found[feature.name] = cells(replace(numbers, known=numbers.known & ~stale), feature)
+            own = _numbers(feature, tiles, over, rows, part)
+            numbers[feature.name] = replace(own, known=own.known & ~stale)
+    for of_others in view.derived_in_turn:
+        numbers[of_others.name] = derived(of_others, numbers)
+    found |= {each.name: cells(numbers[each.name], each) for each in view.features}
     found |= {name: _column(block, name).take(version) for name in view.attributes}
     found["stale_sources"] = _stale_sources(rows, part)
     found["pipeline_version"] = pa.repeat(view.pipeline_version, len(rows.day))

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import types as T
 
-from headwater.config.features import Aggregate
+from headwater.config.features import Aggregate, Derived
 from headwater.contracts.schema import spark_type
 from headwater.features.algebra import Numbers
 from headwater.features.kernel import Integers
@@ -16,7 +16,7 @@ _EPOCH = date(1970, 1, 1)
 _GREATEST = 2**63 - 1
 
 
-def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
+def cells(numbers: Numbers, feature: Aggregate | Derived) -> pa.Array:
     """One value per row, as the feature is declared.
 
     Args:

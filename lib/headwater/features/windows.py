@@ -72,7 +72,7 @@ def published_schema(view: FeatureView, contracts: Mapping[str, TableContract]) 
     members = contracts[view.population.table]
     declared = {column.name: spark_type(column.type) for column in members.columns}
     types: dict[str, T.DataType] = {view.entity: declared[members.entity], FEATURE_DATE: T.DateType()}
-    types |= {feature.name: spark_type(feature.type) for feature in view.aggregates}
+    types |= {feature.name: spark_type(feature.type) for feature in view.features}
     types |= {name: declared[name] for name in view.attributes}
     types |= {"stale_sources": T.ArrayType(T.StringType()), "pipeline_version": T.StringType()}
     return T.StructType([T.StructField(name, types[name]) for name in view.columns])
