@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.features.carry import carry_forward
+from headwater.features.rows import counts
 from headwater.features.windows import feature_rows
 
 PEOPLE = TableContract.model_validate(
@@ -152,3 +153,76 @@ def test_what_is_derived_from_a_stale_table_keeps_its_value(spark: SparkSession,
     kept = {row["who"]: (row["spent"], row["least"], row["share"]) for row in rows.collect()}
     assert kept["ann"] == (Decimal("1.00"), 2.0, 0.25)
     assert kept["bob"] == (Decimal("0.00"), None, -1.0)
+
+
+def counted(*where: dict[str, object]) -> dict[str, object]:
+    name = "_".join(str(value) for condition in where for value in condition.values())
+    return {
+        "name": "n_" + "".join(c if c.isalnum() else "_" for c in name),
+        "type": "bigint",
+        "op": "count",
+        "where": where,
+        "default": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("where", "ids"),
+    [
+        ([{"column": "channel", "equals": "web"}], [1, 3]),
+        ([{"column": "channel", "in": ["web", "app"]}], [1, 3, 5, 7]),
+        ([{"column": "channel", "is_null": True}], [4]),
+        ([{"column": "price", "is_null": False}], [1, 2, 3, 5, 6, 7]),
+        ([{"column": "items", "at_least": 2, "at_most": 3}], [2, 5, 6, 7]),
+        ([{"column": "items", "in": [1, 4]}], [1, 4]),
+        ([{"column": "price", "at_most": 6}], [3, 5, 6]),
+        ([{"column": "price", "equals": 0.01}], [3]),
+        ([{"column": "price", "in": ["10.00", 7]}], [1, 7]),
+        ([{"column": "gift", "equals": False}], [2, 6]),
+        ([{"column": "weight", "at_least": 2.5}], [4, 5, 6, 7]),
+        ([{"column": "shipped", "at_least": "2024-03-31"}], [5, 6, 7]),
+        ([{"column": "at", "at_least": "2024-03-31T01:00:00+00:00"}], [6, 7]),
+        ([{"column": "at", "at_most": "2024-02-29T00:00:00"}], [1, 2]),
+        ([{"part": "hour", "of": "at", "equals": 23}], [1, 3, 7]),
+        ([{"part": "hour", "of": "at", "at_most": 0}], [2, 5]),
+        # 28 February 2024 was a Wednesday, 31 March a Sunday.
+        ([{"part": "day_of_week", "of": "at", "in": [3, 7]}], [1, 5, 6, 7]),
+        ([{"part": "weekend", "of": "at", "equals": True}], [5, 6, 7]),
+        ([{"part": "month", "of": "at", "equals": 2}], [1, 2, 3]),
+        ([{"part": "quarter", "of": "shipped", "equals": 2}], [6, 7]),
+        ([{"column": "channel", "equals": "app"}, {"column": "gift", "equals": True}], [5, 7]),
+    ],
+)  # fmt: skip
+def test_conditions(spark: SparkSession, silver, where: list[dict[str, object]], ids: list[int]) -> None:
+    """A row without a value is neither equal, nor more, nor less."""
+    feature = view(counted(*where)).aggregates[0]
+    anns = silver["sales"].where("buyer = 'ann'")
+    assert sorted(row["id"] for row in anns.where(counts(feature, SALES)).collect()) == ids
+    assert anns.where(counts(feature, SALES).isNull()).isEmpty()
+
+
+def test_parts_of_the_calendar_are_values(silver) -> None:
+    parts = ("hour", "day_of_week", "month", "quarter", "weekend")
+    of = view(
+        *(
+            {"name": part, "type": "int", "op": "max", "value": {"kind": "part", "part": part, "of": "at"}}
+            for part in parts
+        )
+    )
+    rows = found(of, silver, date(2024, 2, 29), date(2024, 3, 31))
+    assert rows["ann", date(2024, 2, 29)] == (23, 4, 2, 1, 0)
+    assert rows["ann", date(2024, 3, 31)] == (23, 7, 3, 1, 1)
+    assert rows["bob", date(2024, 3, 31)] == (2, 7, 3, 1, 1)
+
+
+def test_conditions_decide_what_is_computed(silver) -> None:
+    web, late = {"column": "channel", "equals": "web"}, {"part": "hour", "of": "at", "at_least": 23}
+    of = view(
+        counted(web),
+        {**SPENT, "where": [late], "cap": None},
+        {**LEAST, "where": [{"column": "items", "is_null": True}]},
+    )
+    rows = found(of, silver, date(2024, 2, 29), date(2024, 3, 31))
+    assert rows["ann", date(2024, 2, 29)] == (2, Decimal("10.01"), 0.01)
+    assert rows["ann", date(2024, 3, 31)] == (2, Decimal("7.00"), 0.01)
+    assert rows["bob", date(2024, 3, 31)] == (0, Decimal("0.00"), None)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from headwater.config.features import Aggregate
+from headwater.config.aggregates import Aggregate
 from headwater.features.algebra import Numbers
 from headwater.features.cells import cells
 from headwater.features.moments import PLACES, deviation, mean, variance

@@ -1,9 +1,13 @@
 """Mistakes in a feature view: each is refused, and the message says where and why."""
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
 
+from headwater.config.aggregates import Aggregate, Derived
 from headwater.config.base import parse_spec
 from headwater.config.features import FeatureView
 from headwater.errors import ConfigError
@@ -73,3 +77,12 @@ def test_definitions_that_say_nothing_new_keep_their_version() -> None:
     given = document({**SPENT, "where": [{"column": "channel", "equals": "web"}], "window_days": 30}, SEEN)
     assert FeatureView.model_validate(given).pipeline_version == "1-50007bf3"
     assert FeatureView.model_validate({**given, "derived": [ratio("spent", "spent")]}).pipeline_version != "1-50007bf3"
+
+
+def test_the_page_shows_a_view() -> None:
+    page = (Path(__file__).parents[2] / "docs/features.md").read_text()
+    shown = yaml.safe_load(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    view = FeatureView.model_validate({**document(SPENT), **shown})
+    ops = {row for line in re.findall(r"^\| (`.*?) \| ", page, re.MULTILINE) for row in re.findall(r"`(\w+)`", line)}
+    assert {*get_args(Aggregate.model_fields["op"].annotation), *get_args(Derived.model_fields["op"].annotation)} <= ops
+    assert view.derived

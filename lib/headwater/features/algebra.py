@@ -15,7 +15,7 @@ import numpy as np
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from headwater.config.features import Op
+from headwater.config.aggregates import Op
 from headwater.features.kernel import NOTHING, Flags, Integers, Monoid
 from headwater.features.moments import PLACES, deviation, high_square, low_square, mean, variance
 

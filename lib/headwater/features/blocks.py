@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.config.features import Aggregate, FeatureView
+from headwater.config.aggregates import Aggregate
+from headwater.config.features import FeatureView
 from headwater.features.algebra import Numbers, filled, operation
 from headwater.features.cells import cells
 from headwater.features.derived import derived

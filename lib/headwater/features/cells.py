@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import types as T
 
-from headwater.config.features import Aggregate, Derived
+from headwater.config.aggregates import Aggregate, Derived
 from headwater.contracts.schema import spark_type
 from headwater.features.algebra import Numbers
 from headwater.features.kernel import Integers

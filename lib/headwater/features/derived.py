@@ -8,7 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
-from headwater.config.features import Derived
+from headwater.config.aggregates import Derived
 from headwater.features.algebra import Numbers
 from headwater.features.kernel import Integers
 from headwater.features.moments import PLACES, micros

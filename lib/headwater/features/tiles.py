@@ -8,12 +8,12 @@ A tile holds what its day contributes, so a window is a merge of tiles and a lat
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config.features import Aggregate, ColumnValue, DaysBetween, FeatureGroup
+from headwater.config.features import FeatureGroup
 from headwater.config.tables import TableContract
-from headwater.contracts.schema import spark_type
 from headwater.features.algebra import merge_column, operation
 from headwater.features.blocks import FROM, UNTIL
 from headwater.features.kernel import ALWAYS, Span
+from headwater.features.rows import contribution, day_of
 
 
 def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract, span: Span) -> DataFrame:
@@ -41,7 +41,7 @@ def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract, span:
     known_from = _cut(day_of(group.available), span.first) if group.available else F.lit(None).cast("bigint")
     happened = _cut(day, earliest)
     states = {
-        f"_s{place}": (each.monoid, each.of_event(_value(feature, contract), day))
+        f"_s{place}": (each.monoid, each.of_event(contribution(feature, contract), day))
         for place, (feature, each) in enumerate(
             (feature, each) for feature in group.features for each in operation(feature.op).states
         )
@@ -59,34 +59,3 @@ def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract, span:
 def _cut(day: Column, earliest: int) -> Column:
     """Days before all that matters are one."""
     return F.when(day < earliest, F.lit(ALWAYS)).otherwise(day)
-
-
-def day_of(column: str) -> Column:
-    """The UTC day of a date or timestamp column, since 1970."""
-    return F.expr(f"unix_date(to_date(`{column}`))").cast("bigint")
-
-
-def value_scale(feature: Aggregate, contract: TableContract) -> int:
-    """Decimal places of the value that a feature aggregates; its states count in that smallest unit."""
-    if not isinstance(feature.value, ColumnValue):
-        return 0
-    declared = next(column.type for column in contract.columns if column.name == feature.value.column)
-    return int(getattr(spark_type(declared), "scale", 0))
-
-
-def _value(feature: Aggregate, contract: TableContract) -> Column:
-    """What a row contributes, in smallest units; null where it does not count."""
-    matches = F.expr("true")
-    for condition in feature.where:
-        matches &= F.coalesce(F.col(f"`{condition.column}`") == condition.equals, F.expr("false"))
-    return F.when(matches, _integer_value(feature, contract))
-
-
-def _integer_value(feature: Aggregate, contract: TableContract) -> Column:
-    match feature.value:
-        case None:
-            return F.lit(1).cast("bigint")
-        case ColumnValue(column=column):
-            return (F.col(f"`{column}`") * F.lit(10 ** value_scale(feature, contract))).cast("bigint")
-        case DaysBetween(start=start, end=end):
-            return day_of(end) - day_of(start)

@@ -21,7 +21,8 @@ from headwater.contracts.schema import VALID_FROM, VALID_TO, spark_type
 from headwater.features.asof import FEATURE_DATE
 from headwater.features.blocks import FROM, KIND, MEMBER, UNTIL, Slice, feature_batches
 from headwater.features.kernel import Span
-from headwater.features.tiles import day_of, tiles, value_scale
+from headwater.features.rows import day_of, value_scale
+from headwater.features.tiles import tiles
 
 
 def feature_rows(
