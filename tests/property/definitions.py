@@ -15,6 +15,7 @@ from headwater.config.features import FeatureView
 
 EPOCH = date(1970, 1, 1)
 AMOUNT = {"kind": "column", "column": "amount"}
+CHANNEL = {"kind": "column", "column": "channel"}
 WAIT = {"kind": "days_between", "start": "at", "end": "settled"}
 VIEW = FeatureView.model_validate(
     {
@@ -39,6 +40,10 @@ VIEW = FeatureView.model_validate(
                     {"name": "days_since", "type": "int", "op": "days_since_last", "cap": 8, "default": 365},
                     {"name": "age", "type": "int", "op": "days_since_first"},
                     {"name": "variance_9d", "type": "double", "op": "variance", "value": AMOUNT, "window_days": 9},
+                    {"name": "first_amount_9d", "type": "decimal(18,2)", "op": "first", "value": AMOUNT, "window_days": 9},
+                    {"name": "last_amount", "type": "double", "op": "last", "value": AMOUNT, "cap": 900},
+                    {"name": "first_channel", "type": "string", "op": "first", "value": CHANNEL},
+                    {"name": "last_channel_5d", "type": "string", "op": "last", "value": CHANNEL, "window_days": 5, "default": "none"},
                     {"name": "std_ever", "type": "double", "op": "std", "value": AMOUNT, "default": -1},
                 ],
             },
@@ -49,6 +54,7 @@ VIEW = FeatureView.model_validate(
                     {"name": "claims_4d", "type": "bigint", "op": "count", "window_days": 4, "default": 0},
                     {"name": "wait_6d", "type": "double", "op": "mean", "value": WAIT, "window_days": 6, "available": "settled"},
                     {"name": "worst_wait", "type": "int", "op": "max", "value": WAIT, "available": "settled", "default": -1},
+                    {"name": "last_wait", "type": "int", "op": "last", "value": WAIT, "available": "settled", "window_days": 30},
                     {"name": "settled_ever", "type": "bigint", "op": "count", "available": "settled"},
                 ],
             },
@@ -68,7 +74,9 @@ VIEW = FeatureView.model_validate(
 class Event:
     who: str
     day: int
+    micro: int
     cents: int | None = None
+    channel: str | None = None
     settled: int | None = None
 
 
@@ -109,10 +117,21 @@ def add_history(found: History, near: range, number: int, rng: Random) -> None:
             found.versions.append(Version(who, first, end, rng.choice("abc")))
     for _ in range(rng.choice([0, 1, 3, 12, 30])):
         cents = None if rng.random() < 0.1 else rng.choice([0, 1, -1, 5, -250, 99_999, 10**11])
-        found.sales.append(Event(rng.choice([*people, "stranger"]), rng.choice(near), cents))
+        channel = rng.choice(CHANNELS)
+        found.sales.append(Event(rng.choice([*people, "stranger"]), rng.choice(near), moment(rng), cents, channel))
     for _ in range(rng.choice([0, 2, 8])):
         day = rng.choice(near)
-        found.claims.append(Event(rng.choice(people), day, settled=rng.choice([None, day, day + rng.randint(0, 9)])))
+        settled = rng.choice([None, day, day + rng.randint(0, 9)])
+        found.claims.append(Event(rng.choice(people), day, moment(rng), settled=settled))
+
+
+def moment(rng: Random) -> int:
+    """Within a day: often the same one, and often its first or last microsecond."""
+    return rng.choice([0, 0, 86_399_999_999, 43_200_000_000, rng.randrange(86_400_000_000)])
+
+
+# Bytewise: upper case before lower, an accent and a sign beyond 16 bits after both, and a prefix before what goes on.
+CHANNELS = [None, "", "web", "Web", "web shop", "\u00e9t\u00e9", "\U0001f600", "\uffee"]
 
 
 Exact = Fraction | int | str | None
@@ -189,6 +208,12 @@ def of_sales(sales: list[Event], day: int) -> dict[str, Exact]:
     def amounts(events: list[Event]) -> list[Fraction]:
         return [Fraction(event.cents, 100) for event in events if event.cents is not None]
 
+    def amounts_at(events: list[Event]) -> list[tuple[object, ...]]:
+        return [((event.day, event.micro), Fraction(event.cents, 100)) for event in events if event.cents is not None]
+
+    def channels_at(events: list[Event]) -> list[tuple[object, ...]]:
+        return [((event.day, event.micro), event.channel.encode()) for event in events if event.channel is not None]
+
     return {
         "sum_3d": some(sum, amounts(within(3))),
         "count_ever": len(past) or None,
@@ -201,6 +226,10 @@ def of_sales(sales: list[Event], day: int) -> dict[str, Exact]:
         "days_since": some(lambda days: day - max(days), [event.day for event in past]),
         "age": some(lambda days: day - min(days), [event.day for event in past]),
         "variance_9d": some(lambda values: rounded(variance(values)), amounts(within(9)), least=2),
+        "first_amount_9d": some(lambda pairs: min(pairs)[1], amounts_at(within(9))),
+        "last_amount": some(lambda pairs: max(pairs)[1], amounts_at(past)),
+        "first_channel": some(lambda pairs: min(pairs)[1].decode(), channels_at(past)),
+        "last_channel_5d": some(lambda pairs: max(pairs)[1].decode(), channels_at(within(5))),
         "std_ever": some(lambda values: root(variance(values)), amounts(past), least=2),
     }
 
@@ -212,6 +241,10 @@ def of_claims(claims: list[Event], day: int) -> dict[str, Exact]:
         "claims_4d": sum(event.day > day - 4 for event in past) or None,
         "wait_6d": some(mean, [Fraction(event.settled - event.day) for event in settled if event.day > day - 6]),
         "worst_wait": some(max, [event.settled - event.day for event in settled]),
+        "last_wait": some(
+            lambda pairs: max(pairs)[1],
+            [((event.day, event.micro), event.settled - event.day) for event in settled if event.day > day - 30],
+        ),
         "settled_ever": len(settled) or None,
     }
 

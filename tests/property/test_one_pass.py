@@ -13,36 +13,69 @@ import pyarrow as pa
 import pytest
 from tests.property.definitions import EPOCH, VIEW, Event, History, drawn, naive
 
-from headwater.features.blocks import Slice, blocks, feature_batches, state_places
+from headwater.config.aggregates import Aggregate
+from headwater.config.rows import CalendarPart, ColumnValue, DaysBetween
+from headwater.features.algebra import State, operation
+from headwater.features.blocks import Slice, blocks, feature_batches
+from headwater.features.tilesets import TileSet, tile_sets
 
 HISTORIES = 10_000 if os.environ.get("HEADWATER_SOAK") else 1_000
 TOGETHER = 10
-SCALES = {feature.name: 2 if feature.value and feature.value.kind == "column" else 0 for feature in VIEW.aggregates}
+SCALES = {
+    each.name: 2 if each.value and each.value.kind == "column" and each.value.column == "amount" else 0
+    for each in VIEW.aggregates
+}
 
 
-def states(feature: str, op: str, event: Event) -> dict[str, int | None]:
-    if op in ("count", "first_day", "last_day", "days_since_first", "days_since_last"):
-        value = 1 if feature != "settled_ever" or event.settled is not None else None
-    else:
-        value = event.cents
-        if feature in ("wait_6d", "worst_wait"):
-            value = None if event.settled is None else event.settled - event.day
-    counted = value is not None
-    high, low = divmod(value * value, 2**32) if counted else (None, None)
-    found = {"total": value, "value": value, "low": low, "high": high}
-    return {**found, "n": 1 if counted else None, "day": event.day if counted else None}
+TILE_SETS = tile_sets(VIEW)
+PLACES = {tile_set.kind: tile_set.places for tile_set in TILE_SETS}
+READ = {
+    "amount": lambda event: event.cents,
+    "channel": lambda event: event.channel,
+    "at": lambda event: event.micro // 3_600_000_000,
+}
 
 
-MERGES = {"total": sum, "n": sum, "low": sum, "high": sum}
-
-
-def merged(name: str, op: str, values: Sequence[int]) -> int | None:
-    known = [value for value in values if value is not None]
-    if not known:
+def value(feature: Aggregate, event: Event) -> int | str | None:
+    """What Spark would read of a row."""
+    if any(READ[each.column](event) != each.equals for each in feature.where):
         return None
-    if name in MERGES:
-        return sum(known)
-    return max(known) if op in ("max", "last_day", "days_since_last") else min(known)
+    match feature.value:
+        case None:
+            # Of a fact that is not known yet a tile says so; a count has no other value that could be missing.
+            return 1
+        case DaysBetween():
+            return None if event.settled is None else event.settled - event.day
+        case ColumnValue(column=name) | CalendarPart(of=name):
+            return READ[name](event)
+
+
+def contributed(state: State, feature: Aggregate, event: Event) -> object:
+    found = value(feature, event)
+    if found is None:
+        return None
+    moment = event.day * 86_400_000_000 + event.micro
+    whole = found if isinstance(found, int) else 0
+    by_name = {"n": 1, "total": found, "low": whole**2 % 2**32, "high": whole**2 // 2**32, "day": event.day}
+    return (moment, found) if state.is_pair else by_name.get(state.name, found)
+
+
+def merged(state: State, parts: Sequence[object]) -> object:
+    known = [part for part in parts if part is not None]
+    return {"add": sum, "max": max, "min": min}[state.monoid](known) if known else None
+
+
+def tile(tile_set: TileSet, events: Sequence[Event]) -> dict[str, object]:
+    """States of events, by the columns that carry them."""
+    record: dict[str, object] = {}
+    places = PLACES[tile_set.kind]
+    for feature in tile_set.features:
+        for state in operation(feature.op).states:
+            columns = places[feature.name, state.name]
+            found = merged(state, [contributed(state, feature, event) for event in events])
+            parts = (found if found is not None else (None, None)) if state.is_pair else (found,)
+            record |= zip(columns, parts, strict=True)
+    return record
 
 
 def records(history: History, rng: Random) -> list[dict[str, object]]:
@@ -51,36 +84,31 @@ def records(history: History, rng: Random) -> list[dict[str, object]]:
         {"who": each.who, "_kind": 0, "_from": each.first, "_until": each.end, "plan": each.plan}
         for each in history.versions
     ]
-    places = state_places(VIEW)
-    for kind, (group, events) in enumerate(zip(VIEW.groups, (history.sales, history.claims), strict=True), start=1):
+    for tile_set in TILE_SETS:
         together: dict[tuple[object, ...], list[Event]] = {}
-        for event in events:
+        for event in {"sales": history.sales, "claims": history.claims}[tile_set.group.table]:
             apart = rng.randrange(2) if rng.random() < 0.5 else 0
             together.setdefault((event.who, event.day, event.settled, apart), []).append(event)
-        for (who, day, settled, _), tile in together.items():
-            record: dict[str, object] = {"who": who, "_kind": kind, "_from": day, "_until": settled}
-            for feature in group.features:
-                for (name, state), place in places.items():
-                    if name == feature.name:
-                        parts = [states(name, feature.op, event)[state] for event in tile]
-                        record[place] = merged(state, feature.op, parts)
-            found.append(record)
+        for (who, day, settled, _), events in together.items():
+            rng.shuffle(events)
+            days = {"who": who, "_kind": tile_set.kind, "_from": day, "_until": settled}
+            found.append({**days, **tile(tile_set, events)})
     rng.shuffle(found)
     return sorted(found, key=lambda record: str(record["who"]))
 
 
+NUMBERS = [f"_s{place}" for place in range(60)]
+TEXTS = [f"_t{place}" for place in range(60)]
+SCHEMA = pa.schema(
+    [("who", pa.string()), ("_kind", pa.int32()), ("_from", pa.int64()), ("_until", pa.int64()), ("plan", pa.string())]
+    + [(name, pa.int64()) for name in NUMBERS]
+    + [(name, pa.string()) for name in TEXTS]
+)
+
+
 def stream(found: list[dict[str, object]], rng: Random) -> Iterator[pa.RecordBatch]:
-    width = len(set(state_places(VIEW).values()))
-    schema = pa.schema(
-        [
-            ("who", pa.string()),
-            ("_kind", pa.int32()),
-            ("_from", pa.int64()),
-            ("_until", pa.int64()),
-            ("plan", pa.string()),
-        ]
-        + [(f"_s{place}", pa.int64()) for place in range(width)]
-    )
+    used = {column for places in PLACES.values() for columns in places.values() for column in columns}
+    schema = pa.schema([field for field in SCHEMA if field.name not in {*NUMBERS, *TEXTS} or field.name in used])
     while found:
         size = rng.randint(1, len(found))
         yield pa.RecordBatch.from_pylist(found[:size], schema)

@@ -226,3 +226,30 @@ def test_conditions_decide_what_is_computed(silver) -> None:
     assert rows["ann", date(2024, 2, 29)] == (2, Decimal("10.01"), 0.01)
     assert rows["ann", date(2024, 3, 31)] == (2, Decimal("7.00"), 0.01)
     assert rows["bob", date(2024, 3, 31)] == (0, Decimal("0.00"), None)
+
+
+def chosen(op: str, column: str, kind: str, **more: object) -> dict[str, object]:
+    return {"name": f"{op}_{column}", "type": kind, "op": op, "value": {"kind": "column", "column": column}, **more}
+
+
+def test_first_and_last_values(spark: SparkSession, silver) -> None:
+    of = view(
+        chosen("first", "price", "decimal(12,2)", window_days=2),
+        chosen("last", "price", "double"),
+        chosen("first", "channel", "string"),
+        chosen("last", "channel", "string", window_days=3, default="none"),
+        chosen("last", "shipped", "date", available="shipped"),
+        chosen("last", "items", "int", where=[{"column": "channel", "equals": "shop"}]),
+    )
+    twins = [(9, "eve", None, 1, each, None, None, None, instant(2, 29, 12)) for each in ("b", "a", "\u00e9", "z", "Z")]
+    both = {**silver, "sales": silver["sales"].unionByName(spark.createDataFrame(twins, ROWS))}
+    rows = found(of, both, date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1), date(2024, 3, 4), date(2024, 3, 31))
+    assert rows["ann", date(2024, 2, 28)] == (Decimal("10.00"), 10.0, "web", "web", None, None)
+    assert rows["ann", date(2024, 2, 29)] == (Decimal("10.00"), 0.01, "web", "web", date(2024, 2, 29), 2)
+    # The sale of 1 March has neither price nor channel; on that day the shipment of 28 February's sale was known as well.
+    assert rows["ann", date(2024, 3, 1)] == (Decimal("30.00"), 0.01, "web", "web", date(2024, 2, 29), 2)
+    assert rows["ann", date(2024, 3, 4)] == (None, 0.01, "web", "none", date(2024, 2, 29), 2)
+    assert rows["ann", date(2024, 3, 31)] == (Decimal("5.00"), 7.0, "web", "app", date(2024, 3, 31), 3)
+    # Of one instant: the smallest and the greatest byte by byte.
+    assert rows["eve", date(2024, 2, 29)] == (None, None, "Z", "\u00e9", None, None)
+    assert rows["eve", date(2024, 3, 31)] == (None, None, "Z", "none", None, None)

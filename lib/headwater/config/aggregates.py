@@ -18,6 +18,8 @@ Op = Literal[
     "std",
     "min",
     "max",
+    "first",
+    "last",
     "first_day",
     "last_day",
     "days_since_first",
@@ -25,8 +27,14 @@ Op = Literal[
 ]
 # Ops that compute with the value of a row, which has to be a whole number of smallest units.
 ARITHMETIC: frozenset[Op] = frozenset({"sum", "mean", "variance", "std", "min", "max"})
+# Ops that give one of the values as it is.
+CHOOSING: frozenset[Op] = frozenset({"first", "last"})
+_NEED_VALUE = ARITHMETIC | CHOOSING
 _NUMERIC = re.compile(r"^(?:int|bigint|double|decimal\((?P<precision>\d+),(?P<scale>\d+)\))$")
+_ANY = re.compile(rf"^(?:string|date)$|{_NUMERIC.pattern}")
 _TYPES_OF_OP = {
+    "first": _ANY,
+    "last": _ANY,
     "first_day": re.compile("^date$"),
     "last_day": re.compile("^date$"),
     # Six decimals are part of what these are; another type would round them once more.
@@ -44,8 +52,8 @@ class Aggregate(Spec):
 
     name: Name = Field(description="Name of the published column.")
     type: str = Field(
-        description="int, bigint, double or decimal(p,s); a date for `.._day`, a double for `mean`. Digits that it "
-        "gives up are rounded half away from zero."
+        description="int, bigint, double or decimal(p,s), of which digits that it gives up are rounded half away "
+        "from zero; a date for `.._day`, a double for `mean`, `variance` and `std`; string too for `first` and `last`."
     )
     op: Op = Field(
         description="`count` counts rows, `first_day` and `last_day` are event days and `days_since_..` the days since."
@@ -66,7 +74,7 @@ class Aggregate(Spec):
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> "Aggregate":
-        if self.op in ARITHMETIC and self.value is None:
+        if self.op in _NEED_VALUE and self.value is None:
             message = f"op {self.op} needs a value"
             raise ValueError(message)
         _check_cell(self)
@@ -101,8 +109,8 @@ def _check_cell(feature: Aggregate | Derived) -> None:
     if not _TYPES_OF_OP.get(feature.op, _NUMERIC).match(feature.type) or not _is_decimal_of_spark(feature.type):
         message = f"op {feature.op} cannot give a {feature.type}"
         raise ValueError(message)
-    if feature.cap is not None and feature.type == "date":
-        message = "a date has no cap"
+    if feature.cap is not None and feature.type in ("date", "string"):
+        message = f"a {feature.type} has no cap"
         raise ValueError(message)
     if feature.default is not None and not _fits(feature.default, feature.type):
         message = f"the default {feature.default!r} is no {feature.type}"
@@ -116,6 +124,8 @@ def _is_decimal_of_spark(kind: str) -> bool:
 
 def _fits(default: float | str, kind: str) -> bool:
     """Whether a default is a value of its type, to the last digit."""
+    if kind == "string":
+        return isinstance(default, str)
     try:
         if kind == "date":
             return bool(date.fromisoformat(str(default)))

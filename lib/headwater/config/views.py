@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from headwater.config.aggregates import ARITHMETIC, Aggregate
+from headwater.config.aggregates import ARITHMETIC, CHOOSING, Aggregate
 from headwater.config.base import nearest
 from headwater.config.features import FeatureView
 from headwater.config.rows import CalendarPart, ColumnValue, Condition, DaysBetween, part_type, typed
@@ -79,6 +79,8 @@ def _check_feature(feature: Aggregate, types: Mapping[str, str], path: Path, at:
         _check_part(feature.value.part, types[feature.value.of], path, f"{at}.value")
     if isinstance(feature.value, ColumnValue):
         _check_exactness(feature, types[feature.value.column], path, at)
+    if feature.op in CHOOSING:
+        _check_choice(feature, types, path, at)
     for place, condition in enumerate(feature.where):
         _check_condition(condition, types[condition.read], path, f"{at}.where[{place}]")
 
@@ -92,6 +94,21 @@ def _check_exactness(feature: Aggregate, kind: str, path: Path, at: str) -> None
             f"{path}: {at}: {feature.name!r} computes from {column!r}, a {kind}.",
             remedy=f"Declare {column} in the contract as int, bigint or decimal(p,s) with s up to 9.",
             facts={"feature": feature.name, "column": column},
+        )
+
+
+def _check_choice(feature: Aggregate, types: Mapping[str, str], path: Path, at: str) -> None:
+    """What is given as it is has to be of the column's kind: a text, a date or a number."""
+    kind = types[feature.value.column] if isinstance(feature.value, ColumnValue) else "int"
+    found = "number" if _EXACT.match(kind) else kind
+    wanted = "number" if feature.type not in ("string", "date") else feature.type
+    if found != wanted:
+        facts = {"file": str(path), "path": at, "type": kind}
+        remedy = (
+            "Declare string for a text, date for a date, a number for an int, bigint or decimal(p,s) with s up to 9."
+        )
+        raise ConfigError(
+            "wrong_value", f"{path}: {at}: {feature.op} of a {kind} is no {feature.type}.", remedy=remedy, facts=facts
         )
 
 

@@ -2,9 +2,10 @@
 
     events ──of_event──> states ──merge over a day──> tile ──merge over a window──> states ──finalize──> feature
 
-Every state is an int64 that merges by a sum, a maximum or a minimum: associative and commutative, so neither the order
-of events nor the way a history was cut into days or runs can be seen in a result. Spark merges the events of a day, the
-kernel the tiles of a window, by the same monoid. Money is held in the smallest unit of its contract type.
+Every state merges by a sum, a maximum or a minimum: associative and commutative, so neither the order of events nor the
+way a history was cut into days or runs can be seen in a result. Spark merges the events of a day, the kernel the tiles
+of a window, by the same monoid. A state is an int64; of a first or last value it is a pair, in order of time and then
+of value. Money is held in the smallest unit of its contract type.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -23,18 +25,35 @@ States: TypeAlias = Mapping[str, Integers]
 
 
 @dataclass(frozen=True, slots=True)
+class Occurrence:
+    """What a state is made of, as Spark columns.
+
+    Attributes:
+        value: whole number of smallest units, or text; of a sketch the value's hash. Null: the row does not count.
+        day: event day since 1970.
+        time: event time in microseconds since 1970.
+    """
+
+    value: Column
+    day: Column
+    time: Column
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """A part of an aggregate that merges by itself.
 
     Attributes:
         name: unique within the operation.
         monoid: how two of it become one.
-        of_event: (integer value, event day since 1970) -> what one event contributes; null is nothing.
+        of_event: what one event contributes; null is nothing.
+        is_pair: it is (time, value), in order of time and then of value; a struct in Spark, two columns in a tile.
     """
 
     name: str
     monoid: Monoid
-    of_event: Callable[[Column, Column], Column]
+    of_event: Callable[[Occurrence], Column]
+    is_pair: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +64,13 @@ class Numbers:
         values: integers in units of 10^-scale, or days since 1970; of any size where 64 bits do not hold them.
         known: whether there is a value at all.
         scale: decimal places.
+        labels: texts that the values are places in; None: they are numbers.
     """
 
     values: Integers
     known: Flags
     scale: int = 0
+    labels: pa.Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +111,7 @@ def _std(states: States, _dates: Integers, scale: int) -> Numbers:
     return Numbers(deviation(states, scale), states["n"] > 1, PLACES)
 
 
-def _extreme(states: States, _dates: Integers, scale: int) -> Numbers:
+def _value(states: States, _dates: Integers, scale: int) -> Numbers:
     return Numbers(states["value"], states["n"] > 0, scale)
 
 
@@ -98,21 +119,25 @@ def _day(states: States, _dates: Integers, _scale: int) -> Numbers:
     return Numbers(states["day"], states["n"] > 0)
 
 
+def _dated_value(event: Occurrence) -> Column:
+    return F.when(event.value.isNotNull(), F.struct(event.time.alias("time"), event.value.alias("value")))
+
+
 def _days_since(states: States, dates: Integers, _scale: int) -> Numbers:
     known = states["n"] > 0
     return Numbers(np.where(known, dates - np.where(known, states["day"], 0), 0), known)
 
 
-_COUNT = State("n", "add", lambda value, _day: F.when(value.isNotNull(), 1))
-_TOTAL = State("total", "add", lambda value, _day: value)
+_COUNT = State("n", "add", lambda event: F.when(event.value.isNotNull(), 1))
+_TOTAL = State("total", "add", lambda event: event.value)
 _MOMENTS = (
     _COUNT,
     _TOTAL,
-    State("low", "add", lambda value, _day: low_square(value)),
-    State("high", "add", lambda value, _day: high_square(value)),
+    State("low", "add", lambda event: low_square(event.value)),
+    State("high", "add", lambda event: high_square(event.value)),
 )
-_FIRST = State("day", "min", lambda value, day: F.when(value.isNotNull(), day))
-_LAST = State("day", "max", lambda value, day: F.when(value.isNotNull(), day))
+_FIRST_DAY = State("day", "min", lambda event: F.when(event.value.isNotNull(), event.day))
+_LAST_DAY = State("day", "max", lambda event: F.when(event.value.isNotNull(), event.day))
 
 _OPERATIONS: Mapping[Op, Operation] = {
     "sum": Operation((_TOTAL, _COUNT), _sum),
@@ -120,18 +145,21 @@ _OPERATIONS: Mapping[Op, Operation] = {
     "mean": Operation((_TOTAL, _COUNT), _mean),
     "variance": Operation(_MOMENTS, _variance),
     "std": Operation(_MOMENTS, _std),
-    "min": Operation((State("value", "min", lambda value, _day: value), _COUNT), _extreme),
-    "max": Operation((State("value", "max", lambda value, _day: value), _COUNT), _extreme),
-    "first_day": Operation((_FIRST, _COUNT), _day),
-    "last_day": Operation((_LAST, _COUNT), _day),
-    "days_since_first": Operation((_FIRST, _COUNT), _days_since),
-    "days_since_last": Operation((_LAST, _COUNT), _days_since),
+    "min": Operation((State("value", "min", lambda event: event.value), _COUNT), _value),
+    "max": Operation((State("value", "max", lambda event: event.value), _COUNT), _value),
+    "first": Operation((State("value", "min", _dated_value, is_pair=True), _COUNT), _value),
+    "last": Operation((State("value", "max", _dated_value, is_pair=True), _COUNT), _value),
+    "first_day": Operation((_FIRST_DAY, _COUNT), _day),
+    "last_day": Operation((_LAST_DAY, _COUNT), _day),
+    "days_since_first": Operation((_FIRST_DAY, _COUNT), _days_since),
+    "days_since_last": Operation((_LAST_DAY, _COUNT), _days_since),
 }
 
 
-def merge_column(monoid: Monoid, name: str) -> Column:
+def merge_column(state: State, name: str) -> Column:
     """Spark's merge of a state's column over the events of a group; null where none contributes."""
-    return {"add": F.sum, "max": F.max, "min": F.min}[monoid](name).cast("bigint")
+    merged = {"add": F.sum, "max": F.max, "min": F.min}[state.monoid](name)
+    return merged if state.is_pair else merged.cast("bigint")
 
 
 def filled(monoid: Monoid, values: Integers, known: Flags) -> Integers:

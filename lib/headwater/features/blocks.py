@@ -1,9 +1,9 @@
 """From a stream of records, one entity's after another's, to feature rows: a block of entities at a time.
 
-    Arrow batches, each entity's records together (kind 0: membership and attributes, kind g + 1: tiles of group g)
+    Arrow batches, each entity's records together (kind 0: membership and attributes, others: tiles of a tile set)
       ──cut between entities──> block: K entities, n records
       ──membership as intervals──> K x T: of which version a row is made, if there is one
-      ──kernel, per feature and state──> K x T states ──where there is a row──> finished columns
+      ──evaluate, per tile set──> finished numbers of every feature where there is a row
       ──> rows in order of (entity, date)
 
 A block is as large as its grids may be, and no entity is split.
@@ -17,15 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.config.aggregates import Aggregate
 from headwater.config.features import FeatureView
-from headwater.features.algebra import Numbers, filled, operation
+from headwater.features.algebra import Numbers
 from headwater.features.cells import cells
 from headwater.features.derived import derived
-from headwater.features.kernel import NEVER, Integers, Intervals, Monoid, Span, intervals, state
+from headwater.features.evaluate import Rows, Tiles, days, evaluate
+from headwater.features.kernel import Integers, Span, intervals, state
+from headwater.features.tilesets import FROM, KIND, MEMBER, UNTIL, TileSet, tile_sets
 
-KIND, FROM, UNTIL = "_kind", "_from", "_until"
-MEMBER = 0
 _EPOCH = date(1970, 1, 1)
 # Cells of a grid: of 2 MB, so that a state and its neighbours stay in the cache.
 _CELLS = 1 << 18
@@ -56,42 +55,22 @@ class Slice:
     sources: Mapping[str, str]
 
     @property
+    def tile_sets(self) -> tuple[TileSet, ...]:
+        """What the view is computed from."""
+        return tile_sets(self.view)
+
+    @property
     def span(self) -> Span:
         """From the first date to the last."""
         return Span(day_number(self.dates[0]), day_number(self.dates[-1]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The rows that a block gives, in order of (entity, date).
-
-    Attributes:
-        entity: which entity of the block.
-        column: which date of the span.
-        day: that date, since 1970.
-        version: which record of the block the row is made of.
-    """
-
-    entity: Integers
-    column: Integers
-    day: Integers
-    version: Integers
-
-
-def state_places(view: FeatureView) -> dict[tuple[str, str], str]:
-    """Per (feature, state), the column of the stream that carries it: `_s0`, `_s1`, ..; every group begins anew."""
-    places: dict[tuple[str, str], str] = {}
-    for group in view.groups:
-        states = [(feature.name, each.name) for feature in group.features for each in operation(feature.op).states]
-        places |= {key: f"_s{number}" for number, key in enumerate(states)}
-    return places
 
 
 def feature_batches(batches: Iterable[pa.RecordBatch], part: Slice) -> Iterator[pa.RecordBatch]:
     """Compute the rows of every entity in the stream.
 
     Args:
-        batches: entity, `_kind`, `_from` and `_until` (days; null `_until`: never), `_s0`.., attributes.
+        batches: entity, `_kind`, `_from` and `_until` (days; null `_until`: never), attributes, and the columns of the
+            view's tile sets.
         part: what to compute.
 
     Yields:
@@ -149,14 +128,11 @@ def block_rows(block: pa.Table, part: Slice) -> pa.RecordBatch:
         "feature_date": pa.array(rows.day.astype(np.int32)).cast(pa.date32()),
     }
     numbers: dict[str, Numbers] = {}
-    for number, group in enumerate(view.groups, start=1):
-        tiles = block.filter(pa.array(kind == number))
-        at = entity[kind == number]
-        stale = np.isin(rows.day, [day_number(day) for day in part.carried.get(group.table, ())])
-        for feature in group.features:
-            over = _counts(feature, tiles, at, len(ends), part.span)
-            own = _numbers(feature, tiles, over, rows, part)
-            numbers[feature.name] = replace(own, known=own.known & ~stale)
+    for tile_set in part.tile_sets:
+        ours = kind == tile_set.kind
+        found_here = evaluate(tile_set, Tiles(block.filter(pa.array(ours)), entity[ours]), rows, part.scales)
+        stale = np.isin(rows.day, [day_number(day) for day in part.carried.get(tile_set.group.table, ())])
+        numbers |= {name: replace(each, known=each.known & ~stale) for name, each in found_here.items()}
     for of_others in view.derived_in_turn:
         numbers[of_others.name] = derived(of_others, numbers)
     found |= {each.name: cells(numbers[each.name], each) for each in view.features}
@@ -166,38 +142,19 @@ def block_rows(block: pa.Table, part: Slice) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict({name: found[name] for name in view.columns})
 
 
-def _members(block: pa.Table, records: Integers, entity: Integers, entities: int, part: Slice) -> _Rows:
+def _members(block: pa.Table, records: Integers, entity: Integers, entities: int, part: Slice) -> Rows:
     """Which entities have a row on which of the wanted dates, and by which version of their membership."""
     chosen = block.take(pa.array(records))
-    lives = intervals(entity[records], _days(chosen, FROM), _days(chosen, UNTIL), entities=entities, span=part.span)
+    lives = intervals(entity[records], days(chosen, FROM), days(chosen, UNTIL), entities=entities, span=part.span)
     # Versions of an entity do not overlap, so their sum is the number of the one that is valid.
     grid = state("add", np.arange(1, len(records) + 1), lives)
     wanted = np.zeros(part.span.days, np.bool_)
     wanted[[day_number(day) - part.span.first for day in part.dates]] = True
     at, column = np.nonzero(grid * wanted)
-    return _Rows(at, column, column + part.span.first, records[grid[at, column] - 1])
+    return Rows(at, column, records[grid[at, column] - 1], entities, part.span)
 
 
-def _counts(feature: Aggregate, tiles: pa.Table, entity: Integers, entities: int, span: Span) -> Intervals:
-    """The dates on which each tile counts for a feature."""
-    happened = _days(tiles, FROM)
-    end = np.full_like(happened, NEVER) if feature.window_days is None else happened + feature.window_days
-    begin = np.maximum(happened, _days(tiles, UNTIL)) if feature.available else happened
-    return intervals(entity, begin, end, entities=entities, span=span)
-
-
-def _numbers(feature: Aggregate, tiles: pa.Table, over: Intervals, rows: _Rows, part: Slice) -> Numbers:
-    op, places = operation(feature.op), state_places(part.view)
-    states = {
-        each.name: state(each.monoid, _values(tiles, places[feature.name, each.name], each.monoid), over)[
-            rows.entity, rows.column
-        ]
-        for each in op.states
-    }
-    return op.finalize(states, rows.day, part.scales[feature.name])
-
-
-def _stale_sources(rows: _Rows, part: Slice) -> pa.Array:
+def _stale_sources(rows: Rows, part: Slice) -> pa.Array:
     """Per row, the sources whose values are carried to its date, sorted."""
     named = {
         day_number(day): sorted(part.sources[table] for table, days in part.carried.items() if day in days)
@@ -215,13 +172,3 @@ def _run_ends(column: pa.ChunkedArray) -> Integers:
 
 def _column(table: pa.Table, name: str) -> pa.Array:
     return table[name].combine_chunks()
-
-
-def _days(table: pa.Table, name: str) -> Integers:
-    days: Integers = pc.fill_null(table[name], NEVER).to_numpy()
-    return days
-
-
-def _values(table: pa.Table, name: str, monoid: Monoid) -> Integers:
-    column = table[name]
-    return filled(monoid, pc.fill_null(column, 0).to_numpy(), pc.is_valid(column).to_numpy())

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import types as T
 
 from headwater.config.aggregates import Aggregate, Derived
@@ -27,6 +28,8 @@ def cells(numbers: Numbers, feature: Aggregate | Derived) -> pa.Array:
         OverflowError: a value does not fit the declared type.
     """
     wanted = spark_type(feature.type)
+    if numbers.labels is not None:
+        return _texts(numbers, numbers.labels, feature.default)
     values, known = numbers.values, numbers.known
     if feature.cap is not None:
         values = np.minimum(values, min(feature.cap * 10**numbers.scale, _GREATEST))
@@ -37,6 +40,12 @@ def cells(numbers: Numbers, feature: Aggregate | Derived) -> pa.Array:
     if feature.default is not None:
         values, known = np.where(known, values, _in_units(feature.default, wanted)), np.ones_like(known)
     return _array(np.where(known, values, 0), ~known, wanted)
+
+
+def _texts(numbers: Numbers, labels: pa.Array, default: float | str | None) -> pa.Array:
+    places = pa.array(numbers.values, mask=~numbers.known)
+    found = labels.cast(pa.string()).take(places)
+    return found if default is None else pc.fill_null(found, str(default))
 
 
 def _rescaled(values: Integers, scale: int, wanted: T.DataType, name: str) -> Integers:

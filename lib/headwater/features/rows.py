@@ -6,6 +6,7 @@ from typing import assert_never
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from headwater.config.aggregates import Aggregate
 from headwater.config.rows import CalendarPart, ColumnValue, Condition, DaysBetween, Part, part_type, typed
@@ -18,6 +19,11 @@ def day_of(column: str) -> Column:
     return F.expr(f"unix_date(to_date(`{column}`))").cast("bigint")
 
 
+def time_of(column: str) -> Column:
+    """A timestamp column, or the begin of a day, in microseconds since 1970."""
+    return F.unix_micros(F.col(f"`{column}`").cast("timestamp"))
+
+
 def value_scale(feature: Aggregate, contract: TableContract) -> int:
     """Decimal places of the value that a feature aggregates; its states count in that smallest unit."""
     if not isinstance(feature.value, ColumnValue):
@@ -26,8 +32,38 @@ def value_scale(feature: Aggregate, contract: TableContract) -> int:
 
 
 def contribution(feature: Aggregate, contract: TableContract) -> Column:
-    """What a row contributes, a whole number of smallest units; null where it does not count."""
-    return F.when(counts(feature, contract), _integer_value(feature, contract))
+    """What a row contributes, a whole number of smallest units or a text; null where it does not count."""
+    return F.when(counts(feature, contract), value_of(feature, contract))
+
+
+def value_of(feature: Aggregate, contract: TableContract) -> Column:
+    """What a feature reads of a row: text, else a whole number (of smallest units, days, microseconds, or 1)."""
+    match feature.value:
+        case None:
+            return F.lit(1).cast("bigint")
+        case ColumnValue(column=column):
+            return _column_value(column, contract)
+        case DaysBetween(start=start, end=end):
+            return day_of(end) - day_of(start)
+        case CalendarPart(part=part, of=of):
+            return calendar_part(part, F.col(f"`{of}`")).cast("bigint")
+        case _:
+            assert_never(feature.value)
+
+
+def _column_value(name: str, contract: TableContract) -> Column:
+    column = F.col(f"`{name}`")
+    match spark_type(_type(name, contract)):
+        case T.StringType():
+            return column
+        case T.DateType():
+            return day_of(name)
+        case T.TimestampType():
+            return time_of(name)
+        case T.BooleanType():
+            return column.cast("bigint")
+        case found:
+            return (column * F.lit(10 ** int(getattr(found, "scale", 0)))).cast("bigint")
 
 
 def counts(feature: Aggregate, contract: TableContract) -> Column:
@@ -52,18 +88,6 @@ def _holds(condition: Condition, contract: TableContract) -> Column:
     if condition.at_most is not None:
         answers.append(found <= F.lit(typed(condition.at_most, kind)))
     return F.coalesce(reduce(and_, answers), F.expr("false"))
-
-
-def _integer_value(feature: Aggregate, contract: TableContract) -> Column:
-    match feature.value:
-        case None:
-            return F.lit(1).cast("bigint")
-        case ColumnValue(column=column):
-            return (F.col(f"`{column}`") * F.lit(10 ** value_scale(feature, contract))).cast("bigint")
-        case DaysBetween(start=start, end=end):
-            return day_of(end) - day_of(start)
-        case CalendarPart(part=part, of=of):
-            return calendar_part(part, F.col(f"`{of}`")).cast("bigint")
 
 
 def calendar_part(part: Part, column: Column) -> Column:

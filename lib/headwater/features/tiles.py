@@ -1,4 +1,4 @@
-"""Tiles: per entity, event day and available day, the partial states of every feature of a group.
+"""Tiles: per entity, event day and available day, the partial states of every feature of a tile set.
 
     silver rows (one per event) ──states of an event──merge──> entity, event day, available day, _s0, _s1, ..
 
@@ -8,52 +8,78 @@ A tile holds what its day contributes, so a window is a merge of tiles and a lat
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config.features import FeatureGroup
 from headwater.config.tables import TableContract
-from headwater.features.algebra import merge_column, operation
-from headwater.features.blocks import FROM, UNTIL
+from headwater.features.algebra import Occurrence, State, merge_column, operation
 from headwater.features.kernel import ALWAYS, Span
-from headwater.features.rows import contribution, day_of
+from headwater.features.rows import contribution, day_of, time_of
+from headwater.features.tilesets import FROM, UNTIL, TileSet
 
 
-def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract, span: Span) -> DataFrame:
-    """Merge the events of a group that can count on the dates of a span, by day.
+def tiles(events: DataFrame, tile_set: TileSet, contract: TableContract, span: Span) -> DataFrame:
+    """Merge the events that can count on the dates of a span, by day.
 
     Days that lie before every window are one tile per entity: they count for lifetime features only, and for those
     it does not matter when before the span they were.
 
     Args:
-        events: silver rows of the group's table.
-        group: declared features.
+        events: silver rows of the set's table.
+        tile_set: declared features and their grain.
         contract: the table's contract, for the entity column and the scale of money.
         span: the dates.
 
     Returns:
         The contract's entity column, `_from` (event day since 1970), `_until` (the day since when the fact is known;
-        null: not known yet) and the states as `_s0`, `_s1`, .. in declared order; one row per entity and both days.
+        null: not known yet) and the states as `_s0`, `_s1`, .. (`tile_set.places`); one row per entity and both days.
     """
-    day = day_of(group.event_time)
-    finite = [feature.window_days for feature in group.features if feature.window_days is not None]
+    day = day_of(tile_set.group.event_time)
+    finite = [feature.window_days for feature in tile_set.features if feature.window_days is not None]
     earliest = span.first - max(finite, default=1) + 1
     within = events.where(day <= span.last)
-    if group.longest_window is not None:
+    if tile_set.longest_window is not None:
         within = within.where(day >= earliest)
-    known_from = _cut(day_of(group.available), span.first) if group.available else F.lit(None).cast("bigint")
-    happened = _cut(day, earliest)
-    states = {
-        f"_s{place}": (each.monoid, each.of_event(contribution(feature, contract), day))
-        for place, (feature, each) in enumerate(
-            (feature, each) for feature in group.features for each in operation(feature.op).states
-        )
-    }
+    known_from = _cut(day_of(tile_set.available), span.first) if tile_set.available else F.lit(None).cast("bigint")
     prepared = within.select(
-        contract.entity,
-        happened.alias(FROM),
-        known_from.alias(UNTIL),
-        *(expression.cast("bigint").alias(name) for name, (_, expression) in states.items()),
+        contract.entity, _cut(day, earliest).alias(FROM), known_from.alias(UNTIL), *_contributed(tile_set, contract)
     )
-    merged = [merge_column(monoid, name).alias(name) for name, (monoid, _) in states.items()]
-    return prepared.groupBy(contract.entity, FROM, UNTIL).agg(*merged)
+    merged = [merge_column(state, places[0]).alias(places[0]) for state, places in _states(tile_set)]
+    tiled = prepared.groupBy(contract.entity, FROM, UNTIL).agg(*merged)
+    return tiled.select(contract.entity, FROM, UNTIL, *_columns(tile_set))
+
+
+def _states(tile_set: TileSet) -> list[tuple[State, tuple[str, ...]]]:
+    """The states of a set, and the columns that carry them."""
+    places = tile_set.places
+    return [
+        (state, places[feature.name, state.name])
+        for feature in tile_set.features
+        for state in operation(feature.op).states
+    ]
+
+
+def _contributed(tile_set: TileSet, contract: TableContract) -> list[Column]:
+    """What an event contributes to each state, under the name of its first column."""
+    day, time = day_of(tile_set.group.event_time), time_of(tile_set.group.event_time)
+    found = []
+    for feature in tile_set.features:
+        event = Occurrence(contribution(feature, contract), day, time)
+        for state in operation(feature.op).states:
+            expression = state.of_event(event)
+            typed = expression if state.is_pair else expression.cast("bigint")
+            found.append(typed.alias(tile_set.places[feature.name, state.name][0]))
+    return found
+
+
+def _columns(tile_set: TileSet) -> list[Column]:
+    """Merged states, a pair as two columns."""
+    found = []
+    for state, places in _states(tile_set):
+        if state.is_pair:
+            found += [
+                F.col(places[0])[part].alias(place) for part, place in zip(("time", "value"), places, strict=True)
+            ]
+        else:
+            found.append(F.col(places[0]))
+    return found
 
 
 def _cut(day: Column, earliest: int) -> Column:

@@ -1,10 +1,10 @@
 """Feature rows for a set of dates in one pass: every event is read once, whatever the number of dates.
 
     population ──membership intervals──┐
-    events of each group ──tiles───────┴─union──> shuffled by entity, sorted ──blocks (NumPy)──> rows
+    events of each tile set ──tiles────┴─union──> shuffled by entity, sorted ──blocks (NumPy)──> rows
 
-One scan and one partial aggregation per group, one shuffle of what is left, and none of the rows, which are many times
-more than the tiles: they leave in order of (entity, date).
+One scan and one partial aggregation per tile set, one shuffle of what is left, and none of the rows, which are many
+times more than the tiles: they leave in order of (entity, date).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,11 @@ from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import VALID_FROM, VALID_TO, spark_type
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.blocks import FROM, KIND, MEMBER, UNTIL, Slice, feature_batches
+from headwater.features.blocks import Slice, feature_batches
 from headwater.features.kernel import Span
 from headwater.features.rows import day_of, value_scale
 from headwater.features.tiles import tiles
+from headwater.features.tilesets import FROM, KIND, MEMBER, UNTIL
 
 
 def feature_rows(
@@ -57,12 +58,12 @@ def feature_rows(
     )
     population = contracts[view.population.table]
     stream = _members(silver[population.name], population, view, part.span)
-    for number, group in enumerate(view.groups, start=1):
-        contract = contracts[group.table]
-        tiled = tiles(silver[group.table], group, contract, part.span)
+    for tile_set in part.tile_sets:
+        contract = contracts[tile_set.group.table]
+        tiled = tiles(silver[contract.name], tile_set, contract, part.span)
         entity = F.col(f"`{contract.entity}`").cast(stream.schema[view.entity].dataType)
         named = tiled.withColumn(contract.entity, entity).withColumnRenamed(contract.entity, view.entity)
-        named = named.withColumn(KIND, F.lit(number))
+        named = named.withColumn(KIND, F.lit(tile_set.kind))
         stream = stream.unionByName(named, allowMissingColumns=True)
     together = stream.repartition(view.entity).sortWithinPartitions(view.entity, KIND)
     return together.mapInArrow(partial(feature_batches, part=part), published_schema(view, contracts))

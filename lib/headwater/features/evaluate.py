@@ -1,0 +1,135 @@
+"""The features of one tile set on the rows of a block: states at each row, then what the operation makes of them.
+
+tiles (n: entity, days, states) ──intervals, kernel──> states (entities x dates) ──at the rows──> finished numbers
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headwater.config.aggregates import Aggregate
+from headwater.features.algebra import Numbers, State, filled, operation
+from headwater.features.kernel import NEVER, Integers, Intervals, Monoid, Span, intervals, state
+from headwater.features.tilesets import FROM, UNTIL, TileSet
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows that a block gives, in order of (entity, date).
+
+    Attributes:
+        entity: which entity of the block.
+        column: which date of the span.
+        version: which record of the block the row is made of.
+        entities: how many entities the block has.
+        span: the dates.
+    """
+
+    entity: Integers
+    column: Integers
+    version: Integers
+    entities: int
+    span: Span
+
+    @property
+    def day(self) -> Integers:
+        """The date of each row, since 1970."""
+        return self.column + self.span.first
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Tiles of one set in a block.
+
+    Attributes:
+        table: days and states.
+        entity: per tile, which entity of the block.
+    """
+
+    table: pa.Table
+    entity: Integers
+
+
+def evaluate(tile_set: TileSet, tiles: Tiles, rows: Rows, scales: Mapping[str, int]) -> dict[str, Numbers]:
+    """The set's features on every row.
+
+    Args:
+        tile_set: what is computed, and where its states are.
+        tiles: its tiles.
+        rows: where a value is wanted.
+        scales: per feature, decimal places of the value it reads.
+    """
+    found, places = {}, tile_set.places
+    for feature in tile_set.features:
+        columns = {each.name: places[feature.name, each.name] for each in operation(feature.op).states}
+        states, labels = _of_windows(feature, columns, tiles, rows)
+        numbers = operation(feature.op).finalize(states, rows.day, scales[feature.name])
+        found[feature.name] = replace(numbers, labels=labels)
+    return found
+
+
+def _of_windows(
+    feature: Aggregate, places: Mapping[str, Sequence[str]], tiles: Tiles, rows: Rows
+) -> tuple[dict[str, Integers], pa.Array | None]:
+    """States of a window, and the texts that a pair's values are places in."""
+    over = _counts(feature, tiles, rows)
+    found, labels = {}, None
+    for each in operation(feature.op).states:
+        columns = [tiles.table[name] for name in places[each.name]]
+        if each.is_pair:
+            found[each.name], labels = _of_pairs(each, columns, over, rows)
+        else:
+            found[each.name] = _at(rows, state(each.monoid, _values(columns[0], each.monoid), over))
+    return found, labels
+
+
+def _of_pairs(
+    each: State, columns: list[pa.ChunkedArray], over: Intervals, rows: Rows
+) -> tuple[Integers, pa.Array | None]:
+    """Merge pairs by their place in the order of all pairs of the block; of the winner the value is wanted."""
+    values, labels = _coded(columns[1]) if pa.types.is_string(columns[1].type) else (_values(columns[1], "add"), None)
+    order = np.lexsort((values, _values(columns[0], "add")))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    place = filled(each.monoid, place, pc.is_valid(columns[0]).to_numpy())
+    winner = _at(rows, state(each.monoid, place, over))
+    known = (winner >= 0) & (winner < len(order))
+    found = np.zeros(len(winner), np.int64)
+    found[known] = values[order[winner[known]]]
+    return found, labels
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[Integers, pa.Array]:
+    """Texts as places in the bytewise order of those that there are, and the texts in that order."""
+    encoded = column.combine_chunks().dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary)
+    place = np.empty(len(order) + 1, np.int64)
+    place[order.to_numpy()] = np.arange(len(order))
+    return place[pc.fill_null(encoded.indices, len(order)).to_numpy()], encoded.dictionary.take(order)
+
+
+def _counts(feature: Aggregate, tiles: Tiles, rows: Rows) -> Intervals:
+    """The dates on which each tile counts for a feature."""
+    happened = days(tiles.table, FROM)
+    end = np.full_like(happened, NEVER) if feature.window_days is None else happened + feature.window_days
+    begin = np.maximum(happened, days(tiles.table, UNTIL)) if feature.available else happened
+    return intervals(tiles.entity, begin, end, entities=rows.entities, span=rows.span)
+
+
+def _at(rows: Rows, grid: Integers) -> Integers:
+    """What stands at the rows of an (entities x dates) grid."""
+    found: Integers = grid[rows.entity, rows.column]
+    return found
+
+
+def days(table: pa.Table, name: str) -> Integers:
+    """A column of days; null is never."""
+    found: Integers = pc.fill_null(table[name], NEVER).to_numpy()
+    return found
+
+
+def _values(column: pa.ChunkedArray, monoid: Monoid) -> Integers:
+    return filled(monoid, pc.fill_null(column, 0).to_numpy(), pc.is_valid(column).to_numpy())
