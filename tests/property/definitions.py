@@ -3,6 +3,7 @@
 It shares no code with the engine; of the configuration it takes the declared types, caps and defaults.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from headwater.config.features import FeatureView
 EPOCH = date(1970, 1, 1)
 AMOUNT = {"kind": "column", "column": "amount"}
 CHANNEL = {"kind": "column", "column": "channel"}
+HOUR = {"kind": "part", "part": "hour", "of": "at"}
+WEB = [{"column": "channel", "equals": "web"}]
 WAIT = {"kind": "days_between", "start": "at", "end": "settled"}
 VIEW = FeatureView.model_validate(
     {
@@ -44,6 +47,18 @@ VIEW = FeatureView.model_validate(
                     {"name": "last_amount", "type": "double", "op": "last", "value": AMOUNT, "cap": 900},
                     {"name": "first_channel", "type": "string", "op": "first", "value": CHANNEL},
                     {"name": "last_channel_5d", "type": "string", "op": "last", "value": CHANNEL, "window_days": 5, "default": "none"},
+                    {"name": "channels_5d", "type": "bigint", "op": "distinct", "value": CHANNEL, "window_days": 5, "default": 0},
+                    {"name": "channels_ever", "type": "int", "op": "distinct", "value": CHANNEL},
+                    {"name": "amounts_9d", "type": "bigint", "op": "distinct", "value": AMOUNT, "window_days": 9, "default": 0},
+                    {"name": "web_hours", "type": "bigint", "op": "distinct", "value": HOUR, "where": WEB},
+                    {"name": "hours_ever", "type": "int", "op": "distinct", "value": HOUR, "default": 0},
+                    {"name": "about_amounts_9d", "type": "int", "op": "distinct_approx", "value": AMOUNT, "window_days": 9},
+                    {"name": "about_hours", "type": "int", "op": "distinct_approx", "value": HOUR, "default": 0},
+                    {"name": "about_web_hours", "type": "int", "op": "distinct_approx", "value": HOUR, "where": WEB},
+                    {"name": "usual_channel", "type": "string", "op": "most_frequent", "value": CHANNEL, "default": "none"},
+                    {"name": "usual_channel_7d", "type": "string", "op": "most_frequent", "value": CHANNEL, "window_days": 7},
+                    {"name": "usual_amount_12d", "type": "decimal(18,2)", "op": "most_frequent", "value": AMOUNT, "window_days": 12},
+                    {"name": "usual_hour", "type": "int", "op": "most_frequent", "value": HOUR, "cap": 12},
                     {"name": "std_ever", "type": "double", "op": "std", "value": AMOUNT, "default": -1},
                 ],
             },
@@ -54,6 +69,8 @@ VIEW = FeatureView.model_validate(
                     {"name": "claims_4d", "type": "bigint", "op": "count", "window_days": 4, "default": 0},
                     {"name": "wait_6d", "type": "double", "op": "mean", "value": WAIT, "window_days": 6, "available": "settled"},
                     {"name": "worst_wait", "type": "int", "op": "max", "value": WAIT, "available": "settled", "default": -1},
+                    {"name": "waits_20d", "type": "int", "op": "distinct", "value": WAIT, "available": "settled", "window_days": 20},
+                    {"name": "usual_wait", "type": "int", "op": "most_frequent", "value": WAIT, "available": "settled"},
                     {"name": "last_wait", "type": "int", "op": "last", "value": WAIT, "available": "settled", "window_days": 30},
                     {"name": "settled_ever", "type": "bigint", "op": "count", "available": "settled"},
                 ],
@@ -78,6 +95,10 @@ class Event:
     cents: int | None = None
     channel: str | None = None
     settled: int | None = None
+
+    @property
+    def hour(self) -> int:
+        return self.micro // 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -230,6 +251,18 @@ def of_sales(sales: list[Event], day: int) -> dict[str, Exact]:
         "last_amount": some(lambda pairs: max(pairs)[1], amounts_at(past)),
         "first_channel": some(lambda pairs: min(pairs)[1].decode(), channels_at(past)),
         "last_channel_5d": some(lambda pairs: max(pairs)[1].decode(), channels_at(within(5))),
+        "channels_5d": distinct([event.channel for event in within(5)]),
+        "channels_ever": distinct([event.channel for event in past]),
+        "amounts_9d": distinct([event.cents for event in within(9)]),
+        "web_hours": distinct([event.hour for event in past if event.channel == "web"]),
+        "hours_ever": distinct([event.hour for event in past]),
+        "about_amounts_9d": some(about, [event.cents for event in within(9) if event.cents is not None]),
+        "about_hours": some(about, [event.hour for event in past]),
+        "about_web_hours": some(about, [event.hour for event in past if event.channel == "web"]),
+        "usual_channel": usual([event.channel for event in past]),
+        "usual_channel_7d": usual([event.channel for event in within(7)]),
+        "usual_amount_12d": some(usual, amounts(within(12))),
+        "usual_hour": usual([event.hour for event in past]),
         "std_ever": some(lambda values: root(variance(values)), amounts(past), least=2),
     }
 
@@ -241,6 +274,8 @@ def of_claims(claims: list[Event], day: int) -> dict[str, Exact]:
         "claims_4d": sum(event.day > day - 4 for event in past) or None,
         "wait_6d": some(mean, [Fraction(event.settled - event.day) for event in settled if event.day > day - 6]),
         "worst_wait": some(max, [event.settled - event.day for event in settled]),
+        "waits_20d": distinct([event.settled - event.day for event in settled if event.day > day - 20]),
+        "usual_wait": usual([event.settled - event.day for event in settled]),
         "last_wait": some(
             lambda pairs: max(pairs)[1],
             [((event.day, event.micro), event.settled - event.day) for event in settled if event.day > day - 30],
@@ -252,6 +287,37 @@ def of_claims(claims: list[Event], day: int) -> dict[str, Exact]:
 def some(op: Callable[[list], Exact], values: list, least: int = 1) -> Exact:
     """Of too few values there is nothing to say."""
     return op(values) if len(values) >= least else None
+
+
+def distinct(values: list) -> int | None:
+    return len({*values} - {None}) or None
+
+
+def usual(values: list) -> Exact:
+    """Of the values that most have, the smallest; of texts the smallest byte by byte."""
+    known = [value for value in values if value is not None]
+    most = max((known.count(value) for value in known), default=None)
+    return min((value for value in known if known.count(value) == most), key=in_order, default=None)
+
+
+def in_order(value: object) -> object:
+    return value.encode() if isinstance(value, str) else value
+
+
+def hashed(value: int) -> tuple[int, int]:
+    """Register and rank; few of either, so that they collide. What the engine is given is made of them too."""
+    mixed = value * 2_654_435_761 % 2**32
+    return mixed % 6, 1 + mixed // 6 % 4
+
+
+def about(values: list[int]) -> int:
+    """The sketch by its definition, from all values at once."""
+    ranks = [
+        max(rank for at, rank in map(hashed, values) if at == register) for register in {hashed(v)[0] for v in values}
+    ]
+    share = (4096 - len(ranks)) / 4096
+    empty = share + sum(share ** (2**k) * 2 ** (k - 1) for k in range(1, 40))
+    return round(4096**2 / (2 * math.log(2)) / (4096 * empty + sum(2.0**-rank for rank in ranks)))
 
 
 def mean(values: list[Fraction]) -> Fraction:

@@ -6,11 +6,13 @@ from decimal import Decimal
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.features.carry import carry_forward
 from headwater.features.rows import counts
+from headwater.features.sketch import rank_of, register_of
 from headwater.features.windows import feature_rows
 
 PEOPLE = TableContract.model_validate(
@@ -253,3 +255,53 @@ def test_first_and_last_values(spark: SparkSession, silver) -> None:
     # Of one instant: the smallest and the greatest byte by byte.
     assert rows["eve", date(2024, 2, 29)] == (None, None, "Z", "\u00e9", None, None)
     assert rows["eve", date(2024, 3, 31)] == (None, None, "Z", "none", None, None)
+
+
+def test_distinct_and_most_frequent_values(spark: SparkSession, silver) -> None:
+    of = view(
+        chosen("distinct", "channel", "bigint", window_days=2, default=0),
+        chosen("distinct", "price", "int"),
+        chosen("distinct", "gift", "int"),
+        chosen("distinct", "shipped", "int", available="shipped"),
+        chosen("distinct_approx", "channel", "bigint", default=0),
+        chosen("most_frequent", "channel", "string", default="none"),
+        chosen("most_frequent", "items", "int", window_days=2),
+        chosen("most_frequent", "price", "decimal(12,2)"),
+        chosen("most_frequent", "shipped", "date", where=[{"column": "gift", "equals": True}]),
+    )
+    rows = found(of, silver, date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1), date(2024, 3, 31))
+    shipped = date(2024, 3, 1)
+    assert rows["ann", date(2024, 2, 28)] == (1, 1, 1, None, 1, "web", 1, Decimal("10.00"), shipped)
+    # web twice and shop; 1 and 2 once each, so the smaller one.
+    assert rows["ann", date(2024, 2, 29)] == (2, 3, 2, 1, 2, "web", 1, Decimal("0.01"), shipped)
+    assert rows["ann", date(2024, 3, 1)] == (2, 3, 2, 2, 2, "web", 2, Decimal("0.01"), shipped)
+    # app, shop and web twice each: the first by its bytes.
+    assert rows["ann", date(2024, 3, 31)] == (2, 6, 2, 3, 3, "app", 3, Decimal("0.01"), shipped)
+    assert rows["bob", date(2024, 3, 31)] == (1, 1, 1, None, 1, "app", 1, Decimal("-2.50"), None)
+    assert rows["eve", date(2024, 3, 31)] == (0, None, None, None, 0, "none", None, None, None)
+
+
+def test_a_sketch_of_many_values(spark: SparkSession, silver) -> None:
+    """Within three standard errors of the truth, and the same whatever the order and the batches."""
+    of = view(chosen("distinct_approx", "id", "bigint"), {**chosen("distinct", "id", "bigint"), "name": "exactly"})
+    many = spark.range(30_000).selectExpr("id % 20000 as id", "'ann' as buyer", "timestamp'2024-02-29 12:00:00' as at")
+    empty = silver["sales"].limit(0)
+    shuffled = many.orderBy("id").unionByName(many.repartition(5))
+    days = (date(2024, 2, 29),)
+    once, twice = (
+        found(of, {**silver, "sales": empty.unionByName(each, allowMissingColumns=True)}, *days)["ann", days[0]]
+        for each in (many, shuffled)
+    )
+    assert once == twice
+    assert once[1] == 20_000
+    assert abs(once[0] / 20_000 - 1) < 3 * 1.04 / 64
+
+
+def test_registers_and_ranks_of_hashes(spark: SparkSession) -> None:
+    hashes = [0, -1, 1, 2**51, 2**51 - 1, 2**52, -(2**63), 2**63 - 1, 3 << 52 | 5]
+    frame = spark.createDataFrame([(each,) for each in hashes], "h bigint")
+    rows = frame.select("h", register_of(F.col("h")), rank_of(F.col("h"))).collect()
+    for hashed, register, rank in rows:
+        bits = f"{hashed % 2**64:064b}"
+        assert register == int(bits[:12], 2)
+        assert rank == len(bits[12:]) - len(bits[12:].lstrip("0")) + 1

@@ -20,6 +20,9 @@ Op = Literal[
     "max",
     "first",
     "last",
+    "distinct",
+    "distinct_approx",
+    "most_frequent",
     "first_day",
     "last_day",
     "days_since_first",
@@ -28,13 +31,16 @@ Op = Literal[
 # Ops that compute with the value of a row, which has to be a whole number of smallest units.
 ARITHMETIC: frozenset[Op] = frozenset({"sum", "mean", "variance", "std", "min", "max"})
 # Ops that give one of the values as it is.
-CHOOSING: frozenset[Op] = frozenset({"first", "last"})
-_NEED_VALUE = ARITHMETIC | CHOOSING
+CHOOSING: frozenset[Op] = frozenset({"first", "last", "most_frequent"})
+# Ops that only tell values apart.
+COUNTING: frozenset[Op] = frozenset({"distinct", "distinct_approx"})
+_NEED_VALUE = ARITHMETIC | CHOOSING | COUNTING
 _NUMERIC = re.compile(r"^(?:int|bigint|double|decimal\((?P<precision>\d+),(?P<scale>\d+)\))$")
 _ANY = re.compile(rf"^(?:string|date)$|{_NUMERIC.pattern}")
 _TYPES_OF_OP = {
     "first": _ANY,
     "last": _ANY,
+    "most_frequent": _ANY,
     "first_day": re.compile("^date$"),
     "last_day": re.compile("^date$"),
     # Six decimals are part of what these are; another type would round them once more.
@@ -53,7 +59,8 @@ class Aggregate(Spec):
     name: Name = Field(description="Name of the published column.")
     type: str = Field(
         description="int, bigint, double or decimal(p,s), of which digits that it gives up are rounded half away "
-        "from zero; a date for `.._day`, a double for `mean`, `variance` and `std`; string too for `first` and `last`."
+        "from zero; a date for `.._day`, a double for `mean`, `variance` and `std`; string too for `first`, `last` and "
+        "`most_frequent`."
     )
     op: Op = Field(
         description="`count` counts rows, `first_day` and `last_day` are event days and `days_since_..` the days since."

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from headwater.config.aggregates import ARITHMETIC, CHOOSING, Aggregate
+from headwater.config.aggregates import ARITHMETIC, CHOOSING, COUNTING, Aggregate
 from headwater.config.base import nearest
 from headwater.config.features import FeatureView
 from headwater.config.rows import CalendarPart, ColumnValue, Condition, DaysBetween, part_type, typed
@@ -75,14 +75,20 @@ def _check_feature(feature: Aggregate, types: Mapping[str, str], path: Path, at:
             used += [start, end]
     for name in (*used, *(condition.read for condition in feature.where)):
         require(name, tuple(types), path, at, "column")
+    _check_value(feature, types, path, at)
+    for place, condition in enumerate(feature.where):
+        _check_condition(condition, types[condition.read], path, f"{at}.where[{place}]")
+
+
+def _check_value(feature: Aggregate, types: Mapping[str, str], path: Path, at: str) -> None:
     if isinstance(feature.value, CalendarPart):
         _check_part(feature.value.part, types[feature.value.of], path, f"{at}.value")
     if isinstance(feature.value, ColumnValue):
         _check_exactness(feature, types[feature.value.column], path, at)
     if feature.op in CHOOSING:
         _check_choice(feature, types, path, at)
-    for place, condition in enumerate(feature.where):
-        _check_condition(condition, types[condition.read], path, f"{at}.where[{place}]")
+    if feature.op in COUNTING and isinstance(feature.value, ColumnValue):
+        _check_distinct(feature.value.column, types[feature.value.column], path, at)
 
 
 def _check_exactness(feature: Aggregate, kind: str, path: Path, at: str) -> None:
@@ -109,6 +115,15 @@ def _check_choice(feature: Aggregate, types: Mapping[str, str], path: Path, at: 
         )
         raise ConfigError(
             "wrong_value", f"{path}: {at}: {feature.op} of a {kind} is no {feature.type}.", remedy=remedy, facts=facts
+        )
+
+
+def _check_distinct(column: str, kind: str, path: Path, at: str) -> None:
+    if not (_EXACT.match(kind) or kind in ("string", "boolean", "date", "timestamp")):
+        facts = {"file": str(path), "path": at, "type": kind}
+        remedy = f"Declare {column} in the contract as anything but a double or a decimal with more than 9 places."
+        raise ConfigError(
+            "wrong_value", f"{path}: {at}: values of a {kind} cannot be told apart.", remedy=remedy, facts=facts
         )
 
 

@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from headwater.config.aggregates import Op
 from headwater.features.kernel import NOTHING, Flags, Integers, Monoid
 from headwater.features.moments import PLACES, deviation, high_square, low_square, mean, variance
+from headwater.features.sketch import rank_of
 
 States: TypeAlias = Mapping[str, Integers]
 
@@ -149,6 +150,9 @@ _OPERATIONS: Mapping[Op, Operation] = {
     "max": Operation((State("value", "max", lambda event: event.value), _COUNT), _value),
     "first": Operation((State("value", "min", _dated_value, is_pair=True), _COUNT), _value),
     "last": Operation((State("value", "max", _dated_value, is_pair=True), _COUNT), _value),
+    "distinct": Operation((_COUNT,), _count),
+    "distinct_approx": Operation((State("rank", "max", lambda event: rank_of(event.value)),), _count),
+    "most_frequent": Operation((_COUNT,), _value),
     "first_day": Operation((_FIRST_DAY, _COUNT), _day),
     "last_day": Operation((_LAST_DAY, _COUNT), _day),
     "days_since_first": Operation((_FIRST_DAY, _COUNT), _days_since),

@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 from headwater.config.aggregates import Aggregate
 from headwater.features.algebra import Numbers, State, filled, operation
 from headwater.features.kernel import NEVER, Integers, Intervals, Monoid, Span, intervals, state
-from headwater.features.tilesets import FROM, UNTIL, TileSet
+from headwater.features.keyed import distinct, most_frequent, pairs
+from headwater.features.sketch import distinct_approx
+from headwater.features.tilesets import FROM, KEY, UNTIL, TileSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ def evaluate(tile_set: TileSet, tiles: Tiles, rows: Rows, scales: Mapping[str, i
     found, places = {}, tile_set.places
     for feature in tile_set.features:
         columns = {each.name: places[feature.name, each.name] for each in operation(feature.op).states}
-        states, labels = _of_windows(feature, columns, tiles, rows)
+        of = _of_windows if tile_set.grain == "day" else _of_keys
+        states, labels = of(feature, columns, tiles, rows)
         numbers = operation(feature.op).finalize(states, rows.day, scales[feature.name])
         found[feature.name] = replace(numbers, labels=labels)
     return found
@@ -86,6 +89,27 @@ def _of_windows(
     return found, labels
 
 
+def _of_keys(
+    feature: Aggregate, places: Mapping[str, Sequence[str]], tiles: Tiles, rows: Rows
+) -> tuple[dict[str, Integers], pa.Array | None]:
+    """Of the keys that count, how many there are, or the most frequent one and the texts it is a place in."""
+    (contributed,) = (tiles.table[name] for columns in places.values() for name in columns)
+    counting = pc.is_valid(contributed)
+    own = Tiles(tiles.table.filter(counting), tiles.entity[counting.to_numpy()])
+    values: Integers = contributed.filter(counting).to_numpy()
+    is_number = feature.op == "most_frequent" and feature.type != "string"
+    key, labels = _coded(own.table[KEY].cast(pa.int64()) if is_number else own.table[KEY])
+    of, over = pairs(own.entity, key), _counts(feature, own, rows)
+    if feature.op == "distinct":
+        return {"n": _at(rows, distinct(of, over))}, None
+    if feature.op == "distinct_approx":
+        return {"n": _at(rows, distinct_approx(values, of, over))}, None
+    n, best = (_at(rows, grid) for grid in most_frequent(values, of, over))
+    if not is_number:
+        return {"n": n, "value": best}, labels
+    return {"n": n, "value": labels.to_numpy()[best] if len(labels) else best}, None
+
+
 def _of_pairs(
     each: State, columns: list[pa.ChunkedArray], over: Intervals, rows: Rows
 ) -> tuple[Integers, pa.Array | None]:
@@ -103,7 +127,7 @@ def _of_pairs(
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[Integers, pa.Array]:
-    """Texts as places in the bytewise order of those that there are, and the texts in that order."""
+    """Texts (or numbers) as places in the bytewise order of those that there are, and these in that order."""
     encoded = column.combine_chunks().dictionary_encode()
     order = pc.sort_indices(encoded.dictionary)
     place = np.empty(len(order) + 1, np.int64)

@@ -11,8 +11,9 @@ from pyspark.sql import functions as F
 from headwater.config.tables import TableContract
 from headwater.features.algebra import Occurrence, State, merge_column, operation
 from headwater.features.kernel import ALWAYS, Span
-from headwater.features.rows import contribution, day_of, time_of
-from headwater.features.tilesets import FROM, UNTIL, TileSet
+from headwater.features.rows import contribution, day_of, time_of, value_of
+from headwater.features.sketch import register_of
+from headwater.features.tilesets import FROM, KEY, UNTIL, TileSet
 
 
 def tiles(events: DataFrame, tile_set: TileSet, contract: TableContract, span: Span) -> DataFrame:
@@ -29,7 +30,8 @@ def tiles(events: DataFrame, tile_set: TileSet, contract: TableContract, span: S
 
     Returns:
         The contract's entity column, `_from` (event day since 1970), `_until` (the day since when the fact is known;
-        null: not known yet) and the states as `_s0`, `_s1`, .. (`tile_set.places`); one row per entity and both days.
+        null: not known yet), of a keyed set `_key` (value or register, as text), and the states as `_s0`, `_s1`, ..
+        (`tile_set.places`); one row per entity, both days and key.
     """
     day = day_of(tile_set.group.event_time)
     finite = [feature.window_days for feature in tile_set.features if feature.window_days is not None]
@@ -38,12 +40,19 @@ def tiles(events: DataFrame, tile_set: TileSet, contract: TableContract, span: S
     if tile_set.longest_window is not None:
         within = within.where(day >= earliest)
     known_from = _cut(day_of(tile_set.available), span.first) if tile_set.available else F.lit(None).cast("bigint")
+    key = [] if tile_set.grain == "day" else [_key(tile_set, contract).alias(KEY)]
     prepared = within.select(
-        contract.entity, _cut(day, earliest).alias(FROM), known_from.alias(UNTIL), *_contributed(tile_set, contract)
+        contract.entity,
+        _cut(day, earliest).alias(FROM),
+        known_from.alias(UNTIL),
+        *key,
+        *_contributed(tile_set, contract),
     )
+    if key:
+        prepared = prepared.where(F.coalesce(*(places[0] for _, places in _states(tile_set))).isNotNull())
     merged = [merge_column(state, places[0]).alias(places[0]) for state, places in _states(tile_set)]
-    tiled = prepared.groupBy(contract.entity, FROM, UNTIL).agg(*merged)
-    return tiled.select(contract.entity, FROM, UNTIL, *_columns(tile_set))
+    by = [contract.entity, FROM, UNTIL, *([KEY] if key else [])]
+    return prepared.groupBy(*by).agg(*merged).select(*by, *_columns(tile_set))
 
 
 def _states(tile_set: TileSet) -> list[tuple[State, tuple[str, ...]]]:
@@ -61,12 +70,23 @@ def _contributed(tile_set: TileSet, contract: TableContract) -> list[Column]:
     day, time = day_of(tile_set.group.event_time), time_of(tile_set.group.event_time)
     found = []
     for feature in tile_set.features:
-        event = Occurrence(contribution(feature, contract), day, time)
+        value = contribution(feature, contract)
+        event = Occurrence(_hashed(value) if tile_set.grain == "register" else value, day, time)
         for state in operation(feature.op).states:
             expression = state.of_event(event)
             typed = expression if state.is_pair else expression.cast("bigint")
             found.append(typed.alias(tile_set.places[feature.name, state.name][0]))
     return found
+
+
+def _key(tile_set: TileSet, contract: TableContract) -> Column:
+    """What tells the tiles of a day apart, as text; all features of a keyed set read one value."""
+    value = value_of(tile_set.features[0], contract)
+    return (register_of(_hashed(value)) if tile_set.grain == "register" else value).cast("string")
+
+
+def _hashed(value: Column) -> Column:
+    return F.when(value.isNotNull(), F.xxhash64(value))
 
 
 def _columns(tile_set: TileSet) -> list[Column]:

@@ -1,6 +1,8 @@
 """Which tiles a view is computed from: features that read a table's rows at one grain share a tile set.
 
     day       entity, event day, available day                  sums, means, extremes, days, first and last values
+    value     entity, event day, available day, value           distinct values, the most frequent one
+    register  entity, event day, available day, register        distinct values by sketch
 
 A tile set is one kind of records in the stream that the blocks are cut from, and one table when tiles are stored.
 """
@@ -13,10 +15,10 @@ from headwater.config.aggregates import Aggregate
 from headwater.config.features import FeatureGroup, FeatureView
 from headwater.features.algebra import operation
 
-Grain: TypeAlias = Literal["day"]
+Grain: TypeAlias = Literal["day", "value", "register"]
 
-# Columns of the stream: which kind of record, and its days.
-KIND, FROM, UNTIL = "_kind", "_from", "_until"
+# Columns of the stream: which kind of record, its days, the value or register of a keyed tile.
+KIND, FROM, UNTIL, KEY = "_kind", "_from", "_until", "_key"
 MEMBER = 0
 
 
@@ -62,4 +64,28 @@ class TileSet:
 
 def tile_sets(view: FeatureView) -> tuple[TileSet, ...]:
     """The tile sets of a view, numbered in declared order."""
-    return tuple(TileSet(kind, "day", group, group.features) for kind, group in enumerate(view.groups, start=1))
+    shared: dict[tuple[int, Grain, str], list[Aggregate]] = {}
+    for number, group in enumerate(view.groups):
+        for feature in group.features:
+            grain = grain_of(feature)
+            shared.setdefault((number, grain, _read(feature, grain)), []).append(feature)
+    return tuple(
+        TileSet(kind, grain, view.groups[number], tuple(features))
+        for kind, ((number, grain, _), features) in enumerate(shared.items(), start=1)
+    )
+
+
+def grain_of(feature: Aggregate) -> Grain:
+    """What a tile of a feature stands for."""
+    match feature.op:
+        case "distinct" | "most_frequent":
+            return "value"
+        case "distinct_approx":
+            return "register"
+        case _:
+            return "day"
+
+
+def _read(feature: Aggregate, grain: Grain) -> str:
+    """What features of a tile set have in common beside table and grain: if it is keyed, the value."""
+    return "" if grain == "day" else feature.model_dump_json(include={"value"})
