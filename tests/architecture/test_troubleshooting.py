@@ -45,7 +45,7 @@ def codes_of(argument: ast.expr) -> Iterator[str]:
         case ast.Attribute(attr="gate"):
             yield from get_args(Finding.model_fields["gate"].annotation)
         case ast.JoinedStr(values=[ast.Constant(value="unknown_"), ast.FormattedValue(value=ast.Name(id="what"))]):
-            kinds = {*texts_given_to("_require", 4), *texts_given_to("unknown", 0)}
+            kinds = {*texts_given_to("require", 4), *texts_given_to("unknown", 0)}
             yield from (f"unknown_{kind}" for kind in kinds)
         case _:
             message = f"line {argument.lineno}: this test does not know what code {ast.unparse(argument)} is"

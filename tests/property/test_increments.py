@@ -7,22 +7,27 @@ The log is told what arrives, what is corrected and what is taken back, in any o
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
 
 import pyarrow as pa
 import pytest
-from tests.property.test_one_pass import EPOCH, SCALES, Event, History, drawn, naive, states
-from tests.property.test_one_pass import VIEW as WHOLE
+from tests.property.definitions import EPOCH, Event, History, drawn, naive
+from tests.property.definitions import VIEW as WHOLE
+from tests.property.test_one_pass import SCALES, contributed
 
 from headwater.config.features import FeatureView
-from headwater.features.blocks import Slice, feature_batches, state_field, state_places
-from headwater.features.stored import has_days, kept_states, resumable_groups, stored_groups
+from headwater.features.algebra import operation
+from headwater.features.blocks import Slice, feature_batches, state_field
+from headwater.features.stored import has_days, kept_states, resumable, storable
+from headwater.features.tilesets import TileSet
 
 HISTORIES = 10_000 if os.environ.get("HEADWATER_SOAK") else 1_000
-STORED_OPS = ("sum", "count", "mean", "first_day", "last_day", "days_since_first", "days_since_last")
+TOGETHER = 10
+STORED_OPS = ("sum", "count", "mean", "variance", "std", "first_day", "last_day", "days_since_first", "days_since_last")
 VIEW = FeatureView.model_validate(
-    WHOLE.model_dump(exclude={"groups"})
+    WHOLE.model_dump(exclude={"groups", "derived"})
     | {
         "groups": [
             {"table": table, "event_time": "at", "features": [
@@ -33,25 +38,27 @@ VIEW = FeatureView.model_validate(
         ]
     }
 )  # fmt: skip
-PLACES = state_places(VIEW)
+SETS = {each.kind: each for each in storable(VIEW)}
+RESUMABLE = {each.kind for each in resumable(VIEW)}
 
 
 def test_what_can_be_resumed() -> None:
     """A last day within a window cannot: nothing says which day is the last when that one leaves."""
-    assert stored_groups(VIEW) == {1, 2, 3}
-    assert resumable_groups(VIEW) == {1, 2}
-    assert stored_groups(WHOLE) == set()
+    assert [each.group.table for each in SETS.values()] == ["sales", "claims", "recent"]
+    assert {SETS[kind].group.table for kind in RESUMABLE} == {"sales", "claims"}
+    assert storable(WHOLE) == ()
 
 
-def changes(events: Iterable[Event], sign: int, number: int) -> Counter[tuple[object, ...]]:
+def changes(events: Iterable[Event], sign: int, tile_set: TileSet) -> Counter[tuple[object, ...]]:
     """Sums by (who, day, known since, place)."""
     found: Counter[tuple[object, ...]] = Counter()
     for event in events:
-        for feature in VIEW.groups[number - 1].features:
-            parts = states(feature.name, feature.op, event)
-            for (name, state), place in PLACES.items():
-                if name == feature.name and state != "day" and parts[state]:
-                    found[event.who, event.day, event.settled, place] += sign * parts[state]
+        for feature in tile_set.features:
+            for state in operation(feature.op).states:
+                value = contributed(state, feature, event)
+                if state.name != "day" and value:
+                    (place,) = tile_set.places[feature.name, state.name]
+                    found[event.who, event.day, event.settled, place] += sign * value
     return found
 
 
@@ -68,24 +75,26 @@ class Log:
     """What two runs see: first some of the events, some of them wrong; then all corrected and the rest."""
 
     def __init__(self, history: History, rng: Random) -> None:
-        whole = {1: history.sales, 2: history.claims, 3: history.sales}
+        by_table = {"sales": history.sales, "recent": history.sales, "claims": history.claims}
+        whole = {kind: by_table[tile_set.group.table] for kind, tile_set in SETS.items()}
         self.first: dict[int, Counter[tuple[object, ...]]] = {}
         self.second: dict[int, Counter[tuple[object, ...]]] = {}
         self.taken_back = rng.random() < 0.5
         early = {id(event): rng.random() < 0.7 for events in whole.values() for event in events}
         for number, events in whole.items():
             now = [event for event in events if early[id(event)]]
-            wrong = [Event(event.who, event.day + rng.choice([-1, 0, 2]), 7, event.settled) for event in now[::3]]
+            wrong = [replace(event, day=event.day + rng.choice([-1, 0, 2]), cents=7) for event in now[::3]]
             wrong = wrong if self.taken_back else []
-            self.first[number] = changes([*now, *wrong], 1, number)
+            self.first[number] = changes([*now, *wrong], 1, SETS[number])
             later = [event for event in events if not early[id(event)]]
-            self.second[number] = changes(later, 1, number)
+            self.second[number] = changes(later, 1, SETS[number])
             # Not `+`, which drops what is negative.
-            self.second[number].update(changes(wrong, -1, number))
+            self.second[number].update(changes(wrong, -1, SETS[number]))
 
 
 def batches(records: list[dict[str, object]], rng: Random) -> Iterator[pa.RecordBatch]:
-    names = ["_from", "_until", *sorted(set(PLACES.values()))]
+    places = {place for tile_set in SETS.values() for (place,) in tile_set.places.values()}
+    names = ["_from", "_until", *sorted(places)]
     fields = [("who", pa.string()), ("_kind", pa.int32()), ("_counted", pa.bool_()), ("plan", pa.string())]
     schema = pa.schema([*fields, *((name, pa.int64()) for name in names)])
     rng.shuffle(records)
@@ -101,7 +110,7 @@ def computed(
 ) -> tuple[list[tuple[object, ...]], dict[str, dict[str, int]]]:
     """Rows, and the checkpoint of the last date."""
     kept = kept_states(VIEW)
-    part = Slice(VIEW, tuple(EPOCH + timedelta(days=day) for day in dates), SCALES, {}, {}, stored_groups(VIEW), kept)
+    part = Slice(VIEW, tuple(EPOCH + timedelta(days=day) for day in dates), SCALES, {}, {}, frozenset(SETS), kept)
     rows, checkpoint = [], {}
     for batch in feature_batches(batches(records, rng), part):
         for row in batch.to_pylist():
@@ -118,21 +127,27 @@ def computed(
     return rows, checkpoint
 
 
-def resumed(checkpoint: dict[str, dict[str, int]], groups: Iterable[int]) -> list[dict[str, object]]:
+def resumed(checkpoint: dict[str, dict[str, int]], kinds: Iterable[int]) -> list[dict[str, object]]:
     records = []
-    for number in groups:
-        names = {feature.name for feature in VIEW.groups[number - 1].features}
+    for kind in kinds:
         for who, kept in checkpoint.items():
-            found = {place: kept[state_field(*pair)] for pair, place in PLACES.items() if pair[0] in names}
-            records.append({"who": who, "_kind": -number, **found})
+            found = {place: kept[state_field(*pair)] for pair, (place,) in SETS[kind].places.items()}
+            records.append({"who": who, "_kind": -kind, **found})
     return records
+
+
+def cells(rows: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """Of the naive rows, what this view has too."""
+    names = ["who", "feature_date", *(each.name for each in VIEW.aggregates), "plan"]
+    places = [WHOLE.columns.index(name) for name in names]
+    return [tuple(row[place] for place in places) for row in rows]
 
 
 @pytest.mark.parametrize("share", range(10))
 def test_increments_equal_the_definitions(share: int) -> None:
-    for seed in range(share * HISTORIES // 10, (share + 1) * HISTORIES // 10):
+    for seed in range(share, HISTORIES // TOGETHER, 10):
         rng = Random(-seed - 1)
-        history = drawn(Random(seed))
+        history = drawn(Random(seed), TOGETHER)
         # Days that follow each other: a checkpoint is of the day before.
         dates = list(range(history.dates[0], history.dates[-1] + 1))
         cut = rng.randint(1, len(dates))
@@ -141,16 +156,13 @@ def test_increments_equal_the_definitions(share: int) -> None:
             {"who": each.who, "_kind": 0, "_counted": False, "_from": each.first, "_until": each.end, "plan": each.plan}
             for each in history.versions
         ]
-        first = [record for number in (1, 2, 3) for record in tiles(log.first[number], number, counted=False)]
+        first = [record for kind in SETS for record in tiles(log.first[kind], kind, counted=False)]
         _, checkpoint = computed(dates[:cut], [*members, *first], rng)
-        again = {number for number in resumable_groups(VIEW) if log.taken_back and has_days(VIEW.groups[number - 1])}
-        goes_on = resumable_groups(VIEW) - again
+        goes_on = {kind for kind in RESUMABLE if not (log.taken_back and has_days(SETS[kind]))}
         records = [*members, *resumed(checkpoint, goes_on)]
-        for number in (1, 2, 3):
-            records += tiles(log.first[number], number, counted=number in goes_on)
-            records += tiles(log.second[number], number, counted=False)
-        names = ["who", "feature_date", *(each.name for each in VIEW.aggregates), "plan"]
-        wanted = [WHOLE.columns.index(name) for name in names[:-1]] + [len(WHOLE.aggregates) + 2]
+        for kind in SETS:
+            records += tiles(log.first[kind], kind, counted=kind in goes_on)
+            records += tiles(log.second[kind], kind, counted=False)
         after = [] if cut == len(dates) else computed(dates[cut:], records, rng)[0]
-        all_rows = naive(History(history.versions, history.sales, history.claims, dates[cut:]))
-        assert after == [tuple(row[at] for at in wanted) for row in all_rows], f"seed {seed}"
+        expected = naive(History(history.versions, history.sales, history.claims, dates[cut:]))
+        assert after == cells(expected), f"seed {seed}"

@@ -199,5 +199,5 @@ def test_every_run_leaves_what_the_definitions_say(spark: SparkSession, seed: in
     assert run_stage(runtime) == ()
     commits = runtime.ledger.stream(runtime.stream("stage", lake.project.view.name)).commits
     tiles = [StageDates.model_validate(commit.payload).tiles for commit in commits]
-    went_on = [seen.checkpoint.groups for seen in tiles if seen and seen.checkpoint]
+    went_on = [seen.checkpoint.kinds for seen in tiles if seen and seen.checkpoint]
     assert went_on, "no run went on from a checkpoint"

@@ -1,14 +1,16 @@
 """Finished numbers in the declared types, to the last digit and not beyond."""
 
+import math
 from datetime import date
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
-from headwater.config.features import Aggregate
-from headwater.features.algebra import Numbers, rounded_mean
+from headwater.config.aggregates import Aggregate
+from headwater.features.algebra import Numbers
 from headwater.features.cells import cells
+from headwater.features.moments import PLACES, deviation, mean, variance
 
 
 def given(values: list[int | None], kind: str, scale: int = 2, **declared: object) -> list[object]:
@@ -60,17 +62,58 @@ def test_a_cap_holds_for_values_and_not_for_the_default() -> None:
     assert given([300, 900], "decimal(10,2)", cap=5) == [Decimal("3.00"), Decimal("5.00")]
 
 
+def in_doubles(micros: np.ndarray) -> list[object]:
+    feature = Aggregate.model_validate(
+        {"name": "f", "type": "double", "op": "mean", "value": {"kind": "column", "column": "c"}}
+    )
+    return cells(Numbers(micros, np.ones(len(micros), np.bool_), PLACES), feature).to_pylist()
+
+
 @pytest.mark.parametrize(
-    ("total", "divisor", "mean"),
+    ("total", "divisor", "expected"),
     [(1, 3, 0.333333), (2, 3, 0.666667), (-1, 8, -0.125), (1, 2_000_000, 0.000001), (-1, 2_000_000, -0.000001), (1, 2_000_001, 0.0),
      (0, 0, 0.0), (2**62, 1, float(2**62)), (2**61 + 1, 2**60, 2.0), (10**18 + 1, 10**17, 10.0)],
 )  # fmt: skip
-def test_means_are_rounded_in_integers_however_large(total: int, divisor: int, mean: float) -> None:
-    assert rounded_mean(np.array([total]), np.array([divisor]), 0).tolist() == [mean]
+def test_means_are_rounded_in_integers_however_large(total: int, divisor: int, expected: float) -> None:
+    assert in_doubles(mean(np.array([total]), np.array([divisor]), 0)) == [expected]
 
 
 @pytest.mark.parametrize("scale", [0, 2, 9, 17])
 def test_means_of_fine_decimals(scale: int) -> None:
     for n in (1, 3, 10, 100):
         total = 2 * 10**scale // 10 * n if scale else 2 * n
-        assert rounded_mean(np.array([total]), np.array([n]), scale).tolist() == [0.2 if scale else 2.0]
+        assert in_doubles(mean(np.array([total]), np.array([n]), scale)) == [0.2 if scale else 2.0]
+
+
+def moments(values: list[int]) -> dict[str, np.ndarray]:
+    sums = {"n": len(values), "total": sum(values), "low": 0, "high": 0}
+    sums["low"], sums["high"] = (sum(part) for part in zip(*(divmod(v * v, 2**32)[::-1] for v in values), strict=True))
+    return {name: np.array([each], np.int64) for name, each in sums.items()}
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "spread", "root"),
+    [
+        ([1, 2, 3, 4], 0, 1.666667, 1.290994),
+        ([100, 200, 300, 400], 2, 1.666667, 1.290994),
+        ([7, 7, 7], 0, 0.0, 0.0),
+        # Doubles lose all of this: the squares agree in their first 26 digits.
+        ([2**46, 2**46 + 1], 0, 0.5, 0.707107),
+        ([-(2**46), -(2**46) - 1], 0, 0.5, 0.707107),
+        ([-1, 1], 0, 2.0, 1.414214),
+        # 0.0000005 is the half that goes up, and the root of 10^-12 / 4 is 0.0000005 too.
+        ([0, 1], 3, 0.000001, 0.000707),
+        ([0] * 4 + [1], 3, 0.0, 0.000447),
+        ([-(2**46), 2**46], 0, float(2**93), math.sqrt(2.0**93)),
+    ],
+)
+def test_spreads_are_exact(values: list[int], scale: int, spread: float, root: float) -> None:
+    assert in_doubles(variance(moments(values), scale)) == [spread]
+    assert in_doubles(deviation(moments(values), scale)) == [root]
+
+
+def test_neighbours_with_the_same_states_share_a_result() -> None:
+    parts = [moments([1, 2]), moments([1, 2]), moments([1, 4]), moments([1, 2])]
+    states = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    assert in_doubles(variance(states, 0)) == [0.5, 0.5, 4.5, 0.5]
+    assert in_doubles(variance({name: each[:0] for name, each in states.items()}, 0)) == []

@@ -1,113 +1,17 @@
 """Feature views as declared data: who, from which tables, which aggregates over which windows."""
 
 import hashlib
-import re
-from datetime import date
-from decimal import Decimal, InvalidOperation
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from pydantic import Field, model_validator
 
-from headwater.config.base import CatalogName, Name, Spec
+from headwater.config.aggregates import Aggregate, Derived, Tag
+from headwater.config.base import CatalogName, Name, Spec, nearest
 
-Op = Literal["sum", "count", "mean", "min", "max", "first_day", "last_day", "days_since_first", "days_since_last"]
-_NUMERIC = re.compile(r"^(?:int|bigint|double|decimal\((?P<precision>\d+),(?P<scale>\d+)\))$")
-_TYPES_OF_OP = {
-    "first_day": re.compile("^date$"),
-    "last_day": re.compile("^date$"),
-    # Six decimals are part of what a mean is; another type would round it once more.
-    "mean": re.compile("^double$"),
-}
-_DIGITS = 38
-_BITS = {"int": 31, "bigint": 63}
 # What tells people about a feature and decides no value: another word there is no other definition.
 _FOR_PEOPLE = {"owner", "description", "tags"}
-Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Small letters, digits, - and _.")]
-
-
-class ColumnValue(Spec):
-    """The aggregate reads a column of the table."""
-
-    kind: Literal["column"] = "column"
-    column: Name = Field(description="Column of whole numbers or decimals; a double has no exact sum.")
-
-
-class DaysBetween(Spec):
-    """The aggregate reads whole days from one date column to another."""
-
-    kind: Literal["days_between"] = "days_between"
-    start: Name = Field(description="Date column that the days are counted from.")
-    end: Name = Field(description="Date column that they are counted to.")
-
-
-class Equals(Spec):
-    """Only rows whose column has this value count."""
-
-    column: Name = Field(description="Column of the table.")
-    equals: str = Field(description="The value that counts.")
-
-
-class Aggregate(Spec):
-    """One feature: an operation over the rows of a window that ends with the feature date."""
-
-    name: Name = Field(description="Name of the published column.")
-    type: str = Field(
-        description="int, bigint, double or decimal(p,s); a date for `.._day`, a double for `mean`. Digits that it "
-        "gives up are rounded half away from zero."
-    )
-    op: Op = Field(
-        description="`count` counts rows, `first_day` and `last_day` are event days and `days_since_..` the days since."
-    )
-    value: Annotated[ColumnValue | DaysBetween, Field(discriminator="kind")] | None = Field(
-        default=None, description="What `sum`, `mean`, `min` and `max` read of a row; they cannot do without."
-    )
-    where: tuple[Equals, ...] = Field(default=(), description="A row counts when all of these hold.")
-    window_days: int | None = Field(
-        default=None, ge=1, le=3660, description="Days that end with the date; none = all history up to it."
-    )
-    available: Name | None = Field(default=None, description="Date since when the fact could be known.")
-    default: int | float | str | None = Field(default=None, description="Value when no row matches.")
-    cap: int | None = Field(default=None, description="Greatest value; above it, it stands in its place.")
-    owner: str = Field(default="", description="Who answers for it, if not the view's owner; changes nothing.")
-    tags: tuple[Tag, ...] = Field(default=(), description="Words to find it by in the catalogue; change nothing.")
-    description: str = Field(default="", description="For people; changes nothing.")
-
-    @model_validator(mode="after")
-    def _value_fits_op(self) -> "Aggregate":
-        if self.op in ("sum", "mean", "min", "max") and self.value is None:
-            message = f"op {self.op} needs a value"
-            raise ValueError(message)
-        if not _TYPES_OF_OP.get(self.op, _NUMERIC).match(self.type) or not _is_decimal_of_spark(self.type):
-            message = f"op {self.op} cannot give a {self.type}"
-            raise ValueError(message)
-        if self.cap is not None and self.type == "date":
-            message = "a date has no cap"
-            raise ValueError(message)
-        if self.default is not None and not _fits(self.default, self.type):
-            message = f"the default {self.default!r} is no {self.type}"
-            raise ValueError(message)
-        return self
-
-
-def _is_decimal_of_spark(kind: str) -> bool:
-    found = _NUMERIC.match(kind)
-    return not found or not found["scale"] or int(found["scale"]) <= int(found["precision"]) <= _DIGITS
-
-
-def _fits(default: float | str, kind: str) -> bool:
-    """Whether a default is a value of its type, to the last digit."""
-    try:
-        if kind == "date":
-            return bool(date.fromisoformat(str(default)))
-        number = Decimal(str(default))
-    except (ValueError, InvalidOperation):
-        return False
-    if kind == "double" or not number.is_finite():
-        return number.is_finite()
-    found = _NUMERIC.match(kind)
-    units = number.scaleb(int(found["scale"] or 0)) if found else number
-    limit = 2 ** _BITS[kind] if kind in _BITS else 10 ** int(found["precision"]) if found else 0
-    return units == units.to_integral_value() and abs(units) < limit
 
 
 class FeatureGroup(Spec):
@@ -151,6 +55,7 @@ class FeatureView(Spec):
     entity: Name = Field(description="Key column of the published table, beside `feature_date`.")
     population: Population = Field(description="Who has a row.")
     groups: tuple[FeatureGroup, ...] = Field(description="The features, by the table they are computed from.")
+    derived: tuple[Derived, ...] = Field(default=(), description="Features computed from those, published after them.")
     attributes: tuple[Name, ...] = Field(
         default=(), description="Columns of the population's dimension, as of the date."
     )
@@ -172,6 +77,26 @@ class FeatureView(Spec):
         return tuple(feature for group in self.groups for feature in group.features)
 
     @property
+    def features(self) -> tuple[Aggregate | Derived, ...]:
+        """Every feature in published order."""
+        return (*self.aggregates, *self.derived)
+
+    @property
+    def derived_in_turn(self) -> tuple[Derived, ...]:
+        """Derived features, each after those that it is computed from."""
+        by_name = {feature.name: feature for feature in self.derived}
+        order = TopologicalSorter({name: by_name.keys() & feature.of for name, feature in by_name.items()})
+        return tuple(by_name[name] for name in order.static_order())
+
+    @property
+    def tables_of(self) -> Mapping[str, frozenset[str]]:
+        """By feature, the tables whose rows decide its value."""
+        found = {feature.name: frozenset([group.table]) for group in self.groups for feature in group.features}
+        for feature in self.derived_in_turn:
+            found[feature.name] = frozenset[str]().union(*(found[name] for name in feature.of))
+        return found
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Silver tables the view reads, the population's dimension first."""
         return tuple(dict.fromkeys([self.population.table, *(group.table for group in self.groups)]))
@@ -179,15 +104,18 @@ class FeatureView(Spec):
     @property
     def pipeline_version(self) -> str:
         """Version of the definitions: the declared one and a digest that changes with every definition."""
-        parts = {"entity", "population", "groups", "attributes"}
-        for_people = {"groups": {"__all__": {"features": {"__all__": _FOR_PEOPLE}}}}
+        parts = {"entity", "population", "groups", "derived", "attributes"}
+        for_people: Mapping[str, Any] = {
+            "groups": {"__all__": {"features": {"__all__": _FOR_PEOPLE}}},
+            "derived": {"__all__": _FOR_PEOPLE},
+        }
         meaning = self.model_dump_json(include=parts, exclude=for_people, exclude_defaults=True)
         return f"{self.version}-{hashlib.sha256(meaning.encode()).hexdigest()[:8]}"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Published columns in order."""
-        names = (aggregate.name for aggregate in self.aggregates)
+        names = (feature.name for feature in self.features)
         return (self.entity, "feature_date", *names, *self.attributes, "stale_sources", "pipeline_version")
 
     @model_validator(mode="after")
@@ -196,3 +124,31 @@ class FeatureView(Spec):
             message = f"a feature is named twice among {', '.join(self.columns)}"
             raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _operands_exist(self) -> "FeatureView":
+        if mistakes := [*self._unknown_operands()]:
+            raise ValueError("; ".join(mistakes))
+        try:
+            _ = self.derived_in_turn
+        except CycleError as error:
+            message = f"derived: features are computed from each other in a circle: {' -> '.join(error.args[1])}"
+            raise ValueError(message) from None
+        if mistakes := [*self._unfit_operands()]:
+            raise ValueError("; ".join(mistakes))
+        return self
+
+    def _unknown_operands(self) -> Iterator[str]:
+        names = [feature.name for feature in self.features]
+        for place, feature in enumerate(self.derived):
+            for name in feature.of:
+                if name not in names:
+                    yield f"derived[{place}].of: unknown feature {name!r}.{nearest(name, names)}"
+
+    def _unfit_operands(self) -> Iterator[str]:
+        types = {feature.name: feature.type for feature in self.features}
+        for place, feature in enumerate(self.derived):
+            kinds = {types[name] if types[name] in ("date", "string") else "number" for name in feature.of}
+            if kinds != {"number"} and (feature.op, kinds) != ("difference", {"date"}):
+                found = " and ".join(types[name] for name in feature.of)
+                yield f"derived[{place}].of: there is no {feature.op} of {found}"

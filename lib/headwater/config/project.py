@@ -1,6 +1,5 @@
 """The whole of `conf/` as one frozen value, with every cross-reference checked."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,15 +9,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from headwater.config.base import Name, Spec, nearest, read_spec
-from headwater.config.features import ColumnValue, FeatureGroup, FeatureView
+from headwater.config.base import Name, Spec, read_spec
+from headwater.config.features import FeatureView
 from headwater.config.quality import CheckSuite
 from headwater.config.sources import Connection, FilesSource, JdbcSource, MongoSource, SourceFile
 from headwater.config.tables import TableContract
+from headwater.config.views import check_view, require
 from headwater.errors import ConfigError
-
-# Smallest units are counted in 64 bits, and a sum of many has to have room.
-_EXACT = re.compile(r"^(int|bigint|decimal\(\d+,\d\))$")
 
 
 class SparkSettings(Spec):
@@ -130,14 +127,14 @@ def load_project(conf: Path, env: str, variables: Mapping[str, str]) -> Project:
     for path, contract in contracts.items():
         _check_contract(project, path, contract)
     _ = project.dimensions_first
-    _check_view(project, view_path)
+    check_view(project.view, project.tables, view_path)
     _check_suite(project, checks_path)
     return project
 
 
 def _check_connection(environment: EnvironmentSpec, path: Path, file: SourceFile) -> None:
     name = file.source.connection
-    _require(name, environment.connections, path, "source.connection", "connection")
+    require(name, environment.connections, path, "source.connection", "connection")
     expected = {"jdbc": "jdbc", "mongo": "mongo", "files": "s3"}[file.source.kind]
     found = environment.connections[name].kind
     if found != expected:
@@ -150,10 +147,10 @@ def _check_connection(environment: EnvironmentSpec, path: Path, file: SourceFile
 
 
 def _check_contract(project: Project, path: Path, contract: TableContract) -> None:
-    _require(contract.source, project.sources, path, "source", "source")
+    require(contract.source, project.sources, path, "source", "source")
     if freshness := project.sources[contract.source].gates.freshness:
         source_path = project.conf / "sources" / f"{contract.source}.yaml"
-        _require(freshness.column, contract.names, source_path, "source.gates.freshness.column", "column")
+        require(freshness.column, contract.names, source_path, "source.gates.freshness.column", "column")
     others = (other.name for other in project.tables.values() if other.source == contract.source)
     if other := next((name for name in others if name < contract.name), None):
         message = f"{path}: source: {contract.source!r} feeds the table {other!r} already; a source feeds one table."
@@ -161,7 +158,7 @@ def _check_contract(project: Project, path: Path, contract: TableContract) -> No
         raise ConfigError("source_taken", message, remedy=remedy, facts={"file": str(path), "path": "source"})
     if contract.reference is None:
         return
-    _require(contract.reference.table, project.tables, path, "rules", "table")
+    require(contract.reference.table, project.tables, path, "rules", "table")
     if len(project.tables[contract.reference.table].key) > 1:
         message = f"{path}: rules: {contract.reference.table!r} has a key of several columns; a reference holds one."
         remedy = "Refer to a table whose key is one column."
@@ -180,85 +177,9 @@ def _named_by_file(names: Mapping[Path, str]) -> None:
             )
 
 
-def _check_view(project: Project, path: Path) -> None:
-    view = project.view
-    for table in view.tables:
-        _require(table, project.tables, path, "groups", "table")
-    _check_population(view, project.tables[view.population.table], path)
-    for index, group in enumerate(view.groups):
-        if project.tables[group.table].kind == "history":
-            message = f"{path}: groups[{index}].table: {group.table!r} keeps versions, not events."
-            remedy = "Name its columns under `attributes`, or compute from a table of kind fact."
-            facts = {"file": str(path), "path": f"groups[{index}].table"}
-            raise ConfigError("wrong_group", message, remedy=remedy, facts=facts)
-        _check_entity(project, group.table, f"{path}: groups[{index}].table")
-        names = project.tables[group.table].names
-        used = [group.event_time, *(feature.available for feature in group.features if feature.available)]
-        for feature in group.features:
-            used += [condition.column for condition in feature.where]
-            used += [name for name in feature.value.model_dump(exclude={"kind"}).values()] if feature.value else []
-        for name in used:
-            _require(name, names, path, f"groups[{index}]", "column")
-        _check_exactness(group, project.tables[group.table], f"{path}: groups[{index}]")
-
-
-def _check_entity(project: Project, table: str, where: str) -> None:
-    """Entities are matched by value, so both sides have to have one type."""
-    contracts = [project.tables[name] for name in (project.view.population.table, table)]
-    members, facts = ({c.name: c.type for c in each.columns}[each.entity] for each in contracts)
-    if members != facts and {members, facts} != {"int", "bigint"}:
-        raise ConfigError(
-            "wrong_group",
-            f"{where}: the entity of {table!r} is a {facts}, that of {contracts[0].name!r} a {members}.",
-            remedy="Declare both columns with one type.",
-            facts={"table": table, "types": [members, facts]},
-        )
-
-
-def _check_population(view: FeatureView, members: TableContract, path: Path) -> None:
-    facts = {"file": str(path), "path": "population"}
-    if members.kind != "history" and view.attributes:
-        message = f"{path}: attributes: {members.name!r} keeps no versions, so it has no attributes as of a date."
-        remedy = f"Make {members.name!r} a table of kind history, or leave attributes out."
-        raise ConfigError("wrong_population", message, remedy=remedy, facts=facts)
-    if members.kind == "history" and members.key != (members.entity,):
-        key = ", ".join(members.key)
-        message = f"{path}: population: the key of {members.name!r} is {key}, not its entity {members.entity!r}."
-        remedy = "Versions of an entity must follow each other: choose a table whose one key column is the entity."
-        raise ConfigError("wrong_population", message, remedy=remedy, facts=facts)
-    for name in (view.population.since, *view.attributes):
-        _require(name, members.names, path, "population", "column")
-
-
-def _check_exactness(group: FeatureGroup, contract: TableContract, where: str) -> None:
-    """Refuse to compute from what is no whole number of smallest units: a sum would depend on the order of the rows."""
-    types = {column.name: column.type for column in contract.columns}
-    for feature in group.features:
-        if feature.op not in ("sum", "mean", "min", "max") or not isinstance(feature.value, ColumnValue):
-            continue
-        if not _EXACT.match(types[feature.value.column]):
-            raise ConfigError(
-                "inexact_value",
-                f"{where}: {feature.name!r} computes from {feature.value.column!r}, a {types[feature.value.column]}.",
-                remedy=f"Declare {feature.value.column} in the contract as int, bigint or decimal(p,s) with s up to 9.",
-                facts={"feature": feature.name, "column": feature.value.column},
-            )
-
-
 def _check_suite(project: Project, path: Path) -> None:
     for index, check in enumerate(project.checks.for_environment(project.env)):
         fields = check.model_dump(include={"column", "than", "columns"})
         named = [fields.get("column"), fields.get("than"), *fields.get("columns", ())]
         for name in filter(None, named):
-            _require(name, project.view.columns, path, f"checks[{index}]", "column")
-
-
-def _require(name: str, known: Mapping[str, object] | tuple[str, ...], path: Path, at: str, what: str) -> None:
-    if name not in known:
-        choices = sorted(known)
-        raise ConfigError(
-            f"unknown_{what}",
-            f"{path}: {at}: unknown {what} {name!r}.{nearest(name, choices)}",
-            remedy=f"Known: {', '.join(choices)}.",
-            facts={"file": str(path), "path": at, "value": name},
-        )
+            require(name, project.view.columns, path, f"checks[{index}]", "column")

@@ -1,10 +1,10 @@
 """From a stream of records, one entity's after another's, to feature rows: a block of entities at a time.
 
-    Arrow batches, each entity's records together (kind 0: membership and attributes, g: tiles of the g-th group,
-                   -g: its checkpoint, the states at the end of the day before the first date)
+    Arrow batches, each entity's records together (kind 0: membership and attributes, k: tiles of the k-th tile set,
+                   -k: its checkpoint, the states at the end of the day before the first date)
       ──cut between entities──> block: K entities, n records
       ──membership as intervals──> K x T: of which version a row is made, if there is one
-      ──kernel, per feature and state──> K x T states ──where there is a row──> finished columns
+      ──evaluate, per tile set──> finished numbers of every feature where there is a row
       ──> rows in order of (entity, date); if asked for, beside those of the last date the states they were made of
 
 A block is as large as its grids may be, and no entity is split.
@@ -18,13 +18,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.config.features import Aggregate, FeatureView
-from headwater.features.algebra import operation
+from headwater.config.features import FeatureView
+from headwater.features.algebra import Numbers
 from headwater.features.cells import cells
+from headwater.features.derived import derived
+from headwater.features.evaluate import Rows, evaluate
 from headwater.features.kernel import Flags, Integers, Span, intervals, state
-from headwater.features.records import FROM, KIND, UNTIL, days, group_records, merged_state
+from headwater.features.records import days, records_of
+from headwater.features.tilesets import FROM, KIND, MEMBER, UNTIL, TileSet, tile_sets
 
-MEMBER = 0
 STATES = "_states"
 _EPOCH = date(1970, 1, 1)
 # Cells of a grid: of 2 MB, so that a state and its neighbours stay in the cache.
@@ -47,7 +49,7 @@ class Slice:
         scales: per feature, decimal places of the value it reads.
         carried: per table, dates at which its features are left at the values of no match.
         sources: per carried table, what `stale_sources` calls it.
-        stored: groups, by number from 1, whose tiles come from a log of changes.
+        stored: kinds of tile sets whose tiles come from a log of changes.
         kept: the (feature, state) pairs that go out with the last date, in order; none when nobody asks.
     """
 
@@ -60,42 +62,22 @@ class Slice:
     kept: tuple[tuple[str, str], ...] = ()
 
     @property
+    def tile_sets(self) -> tuple[TileSet, ...]:
+        """What the view is computed from."""
+        return tile_sets(self.view)
+
+    @property
     def span(self) -> Span:
         """From the first date to the last."""
         return Span(day_number(self.dates[0]), day_number(self.dates[-1]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The rows that a block gives, in order of (entity, date).
-
-    Attributes:
-        entity: which entity of the block.
-        column: which date of the span.
-        day: that date, since 1970.
-        version: which record of the block the row is made of.
-    """
-
-    entity: Integers
-    column: Integers
-    day: Integers
-    version: Integers
-
-
-def state_places(view: FeatureView) -> dict[tuple[str, str], str]:
-    """Per (feature, state), the column of the stream that carries it: `_s0`, `_s1`, ..; every group begins anew."""
-    places: dict[tuple[str, str], str] = {}
-    for group in view.groups:
-        states = [(feature.name, each.name) for feature in group.features for each in operation(feature.op).states]
-        places |= {key: f"_s{number}" for number, key in enumerate(states)}
-    return places
 
 
 def feature_batches(batches: Iterable[pa.RecordBatch], part: Slice) -> Iterator[pa.RecordBatch]:
     """Compute the rows of every entity in the stream.
 
     Args:
-        batches: entity, `_kind`, `_from` and `_until` (days; null `_until`: never), `_s0`.., attributes.
+        batches: entity, `_kind`, `_from` and `_until` (days; null `_until`: never), attributes, and the columns of the
+            view's tile sets.
         part: what to compute.
 
     Yields:
@@ -146,43 +128,45 @@ def block_rows(block: pa.Table, part: Slice) -> Iterator[pa.RecordBatch]:
     view = part.view
     ends = _run_ends(block[view.entity])
     entity = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
-    rows = _members(block, np.flatnonzero(block[KIND].to_numpy() == MEMBER), entity, len(ends), part)
+    rows = _members(block, np.flatnonzero(block[KIND].to_numpy() == MEMBER), entity, ends, part)
     version = pa.array(rows.version)
     found = {
         view.entity: _column(block, view.entity).take(version),
         "feature_date": pa.array(rows.day.astype(np.int32)).cast(pa.date32()),
     }
+    numbers: dict[str, Numbers] = {}
     last: dict[tuple[str, str], Integers] = {}
-    for number, group in enumerate(view.groups, start=1):
-        records = group_records(block, entity, len(ends), number, is_stored=number in part.stored)
-        stale = np.isin(rows.day, [day_number(day) for day in part.carried.get(group.table, ())])
-        for feature in group.features:
-            op, places = operation(feature.op), _places_of(feature, view)
-            grids = {each.name: merged_state(feature, each, places, records, part.span) for each in op.states}
-            states = {name: grid[rows.entity, rows.column] for name, grid in grids.items()}
-            numbers = op.finalize(states, rows.day, part.scales[feature.name])
-            found[feature.name] = cells(replace(numbers, known=numbers.known & ~stale), feature)
-            last |= {(feature.name, name): grid[:, -1] for name, grid in grids.items()}
+    for tile_set in part.tile_sets:
+        records = records_of(block, entity, tile_set, is_stored=tile_set.kind in part.stored)
+        evaluated = evaluate(tile_set, records, rows, part.scales)
+        stale = np.isin(rows.day, [day_number(day) for day in part.carried.get(tile_set.group.table, ())])
+        numbers |= {name: replace(each, known=each.known & ~stale) for name, each in evaluated.numbers.items()}
+        last |= evaluated.last
+    for of_others in view.derived_in_turn:
+        numbers[of_others.name] = derived(of_others, numbers)
+    found |= {each.name: cells(numbers[each.name], each) for each in view.features}
     found |= {name: _column(block, name).take(version) for name in view.attributes}
     found["stale_sources"] = _stale_sources(rows, part)
     found["pipeline_version"] = pa.repeat(view.pipeline_version, len(rows.day))
     batch = pa.RecordBatch.from_pydict({name: found[name] for name in view.columns})
-    if not part.kept:
+    if part.kept:
+        yield from _with_states(batch, rows, [last[pair] for pair in part.kept], _column(block, view.entity), part)
+    else:
         yield batch
-        return
-    kept = [last[pair] for pair in part.kept]
-    at_last = rows.column == part.span.days - 1
-    yield batch.append_column(STATES, _states([grid[rows.entity] for grid in kept], at_last, part))
-    without = np.setdiff1d(np.flatnonzero(_has_state(last, part)), rows.entity[at_last])
-    entities = _column(block, view.entity).take(pa.array(ends[without] - 1))
-    alone = [entities, *(pa.nulls(len(without), field.type) for field in batch.schema if field.name != view.entity)]
-    states_alone = _states([grid[without] for grid in kept], np.ones(len(without), np.bool_), part)
-    yield pa.RecordBatch.from_arrays(alone, schema=batch.schema).append_column(STATES, states_alone)
 
 
-def state_field(feature: str, state: str) -> str:
-    """What a state is called in a checkpoint."""
-    return f"{feature}__{state}"
+def _with_states(
+    batch: pa.RecordBatch, rows: Rows, kept: Sequence[Integers], entity: pa.Array, part: Slice
+) -> Iterator[pa.RecordBatch]:
+    """Put states beside the rows of the last date; who has states but no such row gets one for them alone."""
+    at_last = rows.column == rows.span.days - 1
+    yield batch.append_column(STATES, _states([each[rows.entity] for each in kept], at_last, part))
+    counts = [each for (_, name), each in zip(part.kept, kept, strict=True) if name == "n"]
+    without = np.setdiff1d(np.flatnonzero(np.any(counts, axis=0)), rows.entity[at_last])
+    names = entity.take(pa.array(rows.ends[without] - 1))
+    alone = [names, *(pa.nulls(len(without), field.type) for field in batch.schema if field.name != part.view.entity)]
+    states = _states([each[without] for each in kept], np.ones(len(without), np.bool_), part)
+    yield pa.RecordBatch.from_arrays(alone, schema=batch.schema).append_column(STATES, states)
 
 
 def _states(columns: Sequence[Integers], present: Flags, part: Slice) -> pa.StructArray:
@@ -191,29 +175,24 @@ def _states(columns: Sequence[Integers], present: Flags, part: Slice) -> pa.Stru
     return pa.StructArray.from_arrays(arrays, names=names, mask=pa.array(~present))
 
 
-def _has_state(last: Mapping[tuple[str, str], Integers], part: Slice) -> Flags:
-    """Entities of which a checkpoint says more than that there was nothing."""
-    counts = [last[feature, state] for feature, state in part.kept if state == "n"]
-    return np.asarray(np.any(counts, axis=0), np.bool_)
+def state_field(feature: str, state: str) -> str:
+    """What a state is called in a checkpoint."""
+    return f"{feature}__{state}"
 
 
-def _places_of(feature: Aggregate, view: FeatureView) -> dict[str, str]:
-    return {state: place for (name, state), place in state_places(view).items() if name == feature.name}
-
-
-def _members(block: pa.Table, records: Integers, entity: Integers, entities: int, part: Slice) -> _Rows:
+def _members(block: pa.Table, records: Integers, entity: Integers, ends: Integers, part: Slice) -> Rows:
     """Which entities have a row on which of the wanted dates, and by which version of their membership."""
     chosen = block.take(pa.array(records))
-    lives = intervals(entity[records], days(chosen, FROM), days(chosen, UNTIL), entities=entities, span=part.span)
+    lives = intervals(entity[records], days(chosen, FROM), days(chosen, UNTIL), entities=len(ends), span=part.span)
     # Versions of an entity do not overlap, so their sum is the number of the one that is valid.
     grid = state("add", np.arange(1, len(records) + 1), lives)
     wanted = np.zeros(part.span.days, np.bool_)
     wanted[[day_number(day) - part.span.first for day in part.dates]] = True
     at, column = np.nonzero(grid * wanted)
-    return _Rows(at, column, column + part.span.first, records[grid[at, column] - 1])
+    return Rows(at, column, records[grid[at, column] - 1], ends, part.span)
 
 
-def _stale_sources(rows: _Rows, part: Slice) -> pa.Array:
+def _stale_sources(rows: Rows, part: Slice) -> pa.Array:
     """Per row, the sources whose values are carried to its date, sorted."""
     named = {
         day_number(day): sorted(part.sources[table] for table, days in part.carried.items() if day in days)

@@ -1,9 +1,9 @@
 """Feature rows whose sources have not come far enough: their groups keep the values that were published last.
 
-    computed rows ──left join on (entity, date)──> published values ──> the stale groups' columns from there
+    computed rows ──left join on (entity, date)──> published values ──> the stale features' columns from there
 
 Of a stale group the computed rows hold the no-match values, because its events were left out; an entity that nothing
-was published for keeps those.
+was published for keeps those. What is derived from a stale feature is stale too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ _VALUES = "_values"
 def carry_forward(
     rows: DataFrame, history: DataFrame, view: FeatureView, carried: Mapping[str, Sequence[date]]
 ) -> DataFrame:
-    """Put the values published last, on or before a row's date, into the stale groups.
+    """Put the values published last, on or before a row's date, into the features of stale tables.
 
     Args:
         rows: the view's columns, computed without the events of stale groups.
@@ -30,17 +30,18 @@ def carry_forward(
         view: groups and features.
         carried: by table, the dates its group is stale at.
     """
-    stale_groups = [group for group in view.groups if group.table in carried]
-    names = [feature.name for group in stale_groups for feature in group.features]
+    stale = {
+        name: sorted({day for table in tables for day in carried.get(table, ())})
+        for name, tables in view.tables_of.items()
+        if tables & carried.keys()
+    }
     dates = F.explode(F.array(*(F.lit(day) for day in sorted({day for days in carried.values() for day in days}))))
-    values = history.select(view.entity, F.col(FEATURE_DATE).alias(_FROM), F.struct(*names).alias(_VALUES))
+    values = history.select(view.entity, F.col(FEATURE_DATE).alias(_FROM), F.struct(*stale).alias(_VALUES))
     offered = values.select("*", dates.alias(FEATURE_DATE)).where(F.col(_FROM) <= F.col(FEATURE_DATE))
     last = offered.groupBy(view.entity, FEATURE_DATE).agg(F.max_by(_VALUES, _FROM).alias(_VALUES))
     kept: dict[str, Column] = {}
-    for group in stale_groups:
-        is_kept = F.col(FEATURE_DATE).isin(list(carried[group.table])) & F.col(_VALUES).isNotNull()
-        for feature in group.features:
-            value = F.when(is_kept, F.col(_VALUES)[feature.name]).otherwise(F.col(feature.name))
-            kept[feature.name] = value.alias(feature.name)
+    for name, days in stale.items():
+        is_kept = F.col(FEATURE_DATE).isin(days) & F.col(_VALUES).isNotNull()
+        kept[name] = F.when(is_kept, F.col(_VALUES)[name]).otherwise(F.col(name)).alias(name)
     joined = rows.join(last, on=[view.entity, FEATURE_DATE], how="left")
     return joined.select(*(kept.get(name, F.col(name)) for name in rows.columns))

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import types as T
 
-from headwater.config.features import Aggregate
+from headwater.config.aggregates import Aggregate, Derived
 from headwater.contracts.schema import spark_type
 from headwater.features.algebra import Numbers
 from headwater.features.kernel import Integers
@@ -16,7 +17,7 @@ _EPOCH = date(1970, 1, 1)
 _GREATEST = 2**63 - 1
 
 
-def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
+def cells(numbers: Numbers, feature: Aggregate | Derived) -> pa.Array:
     """One value per row, as the feature is declared.
 
     Args:
@@ -27,16 +28,24 @@ def cells(numbers: Numbers, feature: Aggregate) -> pa.Array:
         OverflowError: a value does not fit the declared type.
     """
     wanted = spark_type(feature.type)
+    if numbers.labels is not None:
+        return _texts(numbers, numbers.labels, feature.default)
     values, known = numbers.values, numbers.known
     if feature.cap is not None:
         values = np.minimum(values, min(feature.cap * 10**numbers.scale, _GREATEST))
     if isinstance(wanted, T.DoubleType):
-        values = values.astype(np.float64) / 10**numbers.scale
+        values = (values / 10**numbers.scale).astype(np.float64)
     else:
-        values = _rescaled(np.where(known, values, 0).astype(np.int64), numbers.scale, wanted, feature.name)
+        values = _rescaled(np.where(known, values, 0), numbers.scale, wanted, feature.name)
     if feature.default is not None:
         values, known = np.where(known, values, _in_units(feature.default, wanted)), np.ones_like(known)
     return _array(np.where(known, values, 0), ~known, wanted)
+
+
+def _texts(numbers: Numbers, labels: pa.Array, default: float | str | None) -> pa.Array:
+    places = pa.array(numbers.values, mask=~numbers.known)
+    found = labels.cast(pa.string()).take(places)
+    return found if default is None else pc.fill_null(found, str(default))
 
 
 def _rescaled(values: Integers, scale: int, wanted: T.DataType, name: str) -> Integers:
@@ -52,7 +61,7 @@ def _rescaled(values: Integers, scale: int, wanted: T.DataType, name: str) -> In
     if largest > _greatest(wanted):
         message = f"{name}: a value does not fit {wanted.simpleString()}"
         raise OverflowError(message)
-    in_units: Integers = (values if largest <= _GREATEST else values.astype(object)) * unit
+    in_units: Integers = values.astype(np.int64 if largest <= _GREATEST else object) * unit
     return in_units
 
 

@@ -1,4 +1,4 @@
-"""The records of a group in a block: when each counts for a feature, and with what.
+"""The records of a tile set in a block: when each counts for a feature, and with what.
 
 Three kinds of records stand side by side, and the kernel adds them up without knowing which is which:
 
@@ -10,27 +10,26 @@ A stored tile may be several records, some of which take back what others gave; 
 long as the records of its tile add up to an event.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.config.features import Aggregate
+from headwater.config.aggregates import Aggregate
 from headwater.features.algebra import State, filled
-from headwater.features.kernel import ALWAYS, NEVER, NOTHING, Flags, Integers, Intervals, Span, intervals, state
-
-KIND, FROM, UNTIL, COUNTED = "_kind", "_from", "_until", "_counted"
+from headwater.features.kernel import ALWAYS, NEVER, NOTHING, Flags, Integers, Intervals, Monoid, Span, intervals, state
+from headwater.features.tilesets import COUNTED, FROM, KIND, UNTIL, TileSet
 
 
 @dataclass(frozen=True, slots=True)
-class GroupRecords:
-    """What a block has of one group.
+class Records:
+    """What a block has of one tile set.
 
     Attributes:
-        columns: states as `_s0`, `_s1`, ..
-        entities: how many entities the block has.
-        entity: per record, its row of the grids.
+        table: keys and states.
+        entity: per record, which entity of the block.
         happened: event day; `ALWAYS` of a checkpoint.
         known: day since when the fact is known, `NEVER` for not yet; `ALWAYS` of a checkpoint.
         is_checkpoint: whether the record is a checkpoint.
@@ -38,8 +37,7 @@ class GroupRecords:
         is_stored: whether tiles come from a log of changes, several records each.
     """
 
-    columns: pa.Table
-    entities: int
+    table: pa.Table
     entity: Integers
     happened: Integers
     known: Integers
@@ -47,72 +45,86 @@ class GroupRecords:
     is_counted: Flags
     is_stored: bool
 
+    def where(self, chosen: Flags) -> "Records":
+        """Some of them."""
+        return Records(
+            table=self.table.filter(pa.array(chosen)),
+            entity=self.entity[chosen],
+            happened=self.happened[chosen],
+            known=self.known[chosen],
+            is_checkpoint=self.is_checkpoint[chosen],
+            is_counted=self.is_counted[chosen],
+            is_stored=self.is_stored,
+        )
 
-def group_records(block: pa.Table, entity: Integers, entities: int, number: int, *, is_stored: bool) -> GroupRecords:
-    """Take the records of a group out of a block: kind `number` are its tiles, `-number` its checkpoints."""
+
+def records_of(block: pa.Table, entity: Integers, tile_set: TileSet, *, is_stored: bool) -> Records:
+    """Take the records of a set out of a block: kind k are its tiles, -k its checkpoints."""
     kind = block[KIND].to_numpy()
-    ours = np.abs(kind) == number
-    columns = block.filter(pa.array(ours))
+    ours = np.abs(kind) == tile_set.kind
+    table = block.filter(pa.array(ours))
     is_checkpoint = kind[ours] < 0
-    return GroupRecords(
-        columns=columns,
-        entities=entities,
+    return Records(
+        table=table,
         entity=entity[ours],
-        happened=np.where(is_checkpoint, ALWAYS, days(columns, FROM)),
-        known=np.where(is_checkpoint, ALWAYS, days(columns, UNTIL)),
+        happened=np.where(is_checkpoint, ALWAYS, days(table, FROM)),
+        known=np.where(is_checkpoint, ALWAYS, days(table, UNTIL)),
         is_checkpoint=is_checkpoint,
-        is_counted=_flags(columns, COUNTED),
+        is_counted=pc.fill_null(table[COUNTED], False).to_numpy(zero_copy_only=False),  # noqa: FBT003
         is_stored=is_stored,
     )
 
 
 def merged_state(
-    feature: Aggregate, each: State, places: dict[str, str], records: GroupRecords, span: Span
+    feature: Aggregate, each: State, places: Mapping[str, Sequence[str]], records: Records, entities: int, span: Span
 ) -> Integers:
     """A state of a feature, merged over the records that count on each date.
 
     Args:
         feature: window and second date.
-        each: which of its states.
-        places: column of every state of the feature.
-        records: the group's records.
+        each: which of its states; no pair.
+        places: columns of every state of the feature.
+        records: of the feature's tile set.
+        entities: how many the block has.
         span: the dates; a checkpoint is of the day before the first.
 
     Returns:
         entities x dates.
     """
+    begin, end, leaves = _life(feature, records, span)
     values = _values(each, places, records)
-    over, sign = _counts(feature, records, span)
     # What leaves no window has nothing to take back: of what is no sum, only lifetime states are resumed.
-    values = values * sign if each.monoid == "add" else np.where(sign < 0, NOTHING[each.monoid], values)
-    return state(each.monoid, values, over)
+    values = np.where(leaves, -values if each.monoid == "add" else NOTHING[each.monoid], values)
+    return state(each.monoid, values, intervals(records.entity, begin, end, entities=entities, span=span))
 
 
-def _counts(feature: Aggregate, records: GroupRecords, span: Span) -> tuple[Intervals, Integers]:
-    """The dates on which each record counts for a feature, and with which sign."""
+def counts(feature: Aggregate, records: Records, entities: int, span: Span) -> Intervals:
+    """The dates on which each tile counts for a feature that no checkpoint is kept of."""
+    begin, end, _ = _life(feature, records, span)
+    return intervals(records.entity, begin, end, entities=entities, span=span)
+
+
+def _life(feature: Aggregate, records: Records, span: Span) -> tuple[Integers, Integers, Flags]:
+    """From which day until before which each record counts, and whether by taking its value back."""
     begin = np.maximum(records.happened, records.known) if feature.available else records.happened
     window = NEVER if feature.window_days is None else feature.window_days
     end = np.where(records.is_checkpoint | (window == NEVER), NEVER, records.happened + window)
     leaves = records.is_counted & (begin < span.first)
     is_over = leaves & (end < span.first)
     begin, end = np.where(leaves, end, begin), np.where(leaves, NEVER, end)
-    begin = np.where(is_over, NEVER, begin)
-    over = intervals(records.entity, begin, end, entities=records.entities, span=span)
-    return over, np.where(leaves, -1, 1)
+    return np.where(is_over, NEVER, begin), end, leaves
 
 
-def _values(each: State, places: dict[str, str], records: GroupRecords) -> Integers:
-    column = records.columns[places[each.name]]
-    values = filled(each.monoid, pc.fill_null(column, 0).to_numpy(), pc.is_valid(column).to_numpy())
+def _values(each: State, places: Mapping[str, Sequence[str]], records: Records) -> Integers:
+    values = column_values(records.table[places[each.name][0]], each.monoid)
     if not (records.is_stored and each.of_day):
         return values
-    counts = pc.fill_null(records.columns[places["n"]], 0).to_numpy()
-    has_events = _summed_by_tile(counts, records) > 0
+    has_events = _summed_by_tile(column_values(records.table[places["n"][0]], "add"), records) > 0
     of_tile = np.where(has_events, records.happened, NOTHING[each.monoid])
     return np.where(records.is_checkpoint, values, of_tile)
 
 
-def _summed_by_tile(values: Integers, records: GroupRecords) -> Integers:
+def _summed_by_tile(values: Integers, records: Records) -> Integers:
     """Per record, the sum over all records of its tile."""
     order = np.lexsort((records.known, records.happened, records.entity))
     keys = np.stack((records.entity[order], records.happened[order], records.known[order]))
@@ -132,6 +144,6 @@ def days(table: pa.Table, name: str) -> Integers:
     return found
 
 
-def _flags(table: pa.Table, name: str) -> Flags:
-    found: Flags = pc.fill_null(table[name], False).to_numpy(zero_copy_only=False)  # noqa: FBT003
-    return found
+def column_values(column: pa.ChunkedArray, monoid: Monoid) -> Integers:
+    """A state's column; nothing where there is none."""
+    return filled(monoid, pc.fill_null(column, 0).to_numpy(), pc.is_valid(column).to_numpy())

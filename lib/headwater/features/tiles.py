@@ -1,4 +1,4 @@
-"""Tiles: per entity, event day and available day, the partial states of every feature of a group.
+"""Tiles: per entity, event day and available day, the partial states of every feature of a tile set.
 
     silver rows (one per event) ──states of an event──merge──> entity, event day, available day, _s0, _s1, ..
 
@@ -10,103 +10,120 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from headwater.config.features import Aggregate, ColumnValue, DaysBetween, FeatureGroup
 from headwater.config.tables import TableContract
-from headwater.contracts.schema import spark_type
-from headwater.features.algebra import State, merge_column, operation
+from headwater.features.algebra import Occurrence, State, merge_column, operation
 from headwater.features.kernel import ALWAYS, Span
-from headwater.features.records import FROM, UNTIL
+from headwater.features.rows import contribution, day_of, time_of, value_of
+from headwater.features.sketch import register_of
+from headwater.features.tilesets import FROM, KEY, UNTIL, TileSet
 
 
-def tiles(events: DataFrame, group: FeatureGroup, contract: TableContract, span: Span) -> DataFrame:
-    """Merge the events of a group that can count on the dates of a span, by day.
+def tiles(events: DataFrame, tile_set: TileSet, contract: TableContract, span: Span) -> DataFrame:
+    """Merge the events that can count on the dates of a span, by day.
 
     Days that lie before every window are one tile per entity: they count for lifetime features only, and for those
     it does not matter when before the span they were.
 
     Args:
-        events: silver rows of the group's table.
-        group: declared features.
+        events: silver rows of the set's table.
+        tile_set: declared features and their grain.
         contract: the table's contract, for the entity column and the scale of money.
         span: the dates.
 
     Returns:
         The contract's entity column, `_from` (event day since 1970), `_until` (the day since when the fact is known;
-        null: not known yet) and the states as `_s0`, `_s1`, .. in declared order; one row per entity and both days.
+        null: not known yet), of a keyed set `_key` (value or register, as text), and the states as `_s0`, `_s1`, ..
+        (`tile_set.places`); one row per entity, both days and key.
     """
-    day = day_of(group.event_time)
-    finite = [feature.window_days for feature in group.features if feature.window_days is not None]
+    day = day_of(tile_set.group.event_time)
+    finite = [feature.window_days for feature in tile_set.features if feature.window_days is not None]
     earliest = span.first - max(finite, default=1) + 1
     within = events.where(day <= span.last)
-    if group.longest_window is not None:
+    if tile_set.longest_window is not None:
         within = within.where(day >= earliest)
-    prepared = contributions(within, group, contract)
-    cut = prepared.withColumns({FROM: _cut(F.col(FROM), earliest), UNTIL: _cut(F.col(UNTIL), span.first)})
-    merged = [merge_column(each.monoid, name).alias(name) for name, each in _states(group).items()]
-    return cut.groupBy(contract.entity, FROM, UNTIL).agg(*merged)
+    prepared = contributions(within, tile_set, contract)
+    prepared = prepared.withColumns({FROM: _cut(F.col(FROM), earliest), UNTIL: _cut(F.col(UNTIL), span.first)})
+    key = [] if tile_set.grain == "day" else [KEY]
+    if key:
+        prepared = prepared.where(F.coalesce(*(places[0] for _, places in _states(tile_set))).isNotNull())
+    merged = [merge_column(state, places[0]).alias(places[0]) for state, places in _states(tile_set)]
+    by = [contract.entity, FROM, UNTIL, *key]
+    return prepared.groupBy(*by).agg(*merged).select(*by, *_columns(tile_set))
 
 
 def contributions(
-    events: DataFrame, group: FeatureGroup, contract: TableContract, others: Sequence[str] = ()
+    events: DataFrame, tile_set: TileSet, contract: TableContract, others: Sequence[str] = ()
 ) -> DataFrame:
     """What every event contributes to the tile it belongs to.
 
     Args:
-        events: silver rows of the group's table.
-        group: declared features.
+        events: silver rows of the set's table.
+        tile_set: declared features and their grain.
         contract: the table's contract.
         others: columns to keep beside.
 
     Returns:
-        The contract's entity column, `_from`, `_until` and `_s0`, .. as `tiles` has them; one row per event.
+        As `tiles` has them, but with one row per event, days as they are and a pair as one struct.
     """
-    day = day_of(group.event_time)
-    known_from = day_of(group.available) if group.available else F.lit(None).cast("bigint")
-    features = [feature for feature in group.features for _ in operation(feature.op).states]
-    contributed = [
-        each.of_event(_value(feature, contract), day).cast("bigint").alias(name)
-        for feature, (name, each) in zip(features, _states(group).items(), strict=True)
+    known_from = day_of(tile_set.available) if tile_set.available else F.lit(None).cast("bigint")
+    key = [] if tile_set.grain == "day" else [_key(tile_set, contract).alias(KEY)]
+    return events.select(
+        contract.entity,
+        day_of(tile_set.group.event_time).alias(FROM),
+        known_from.alias(UNTIL),
+        *key,
+        *_contributed(tile_set, contract),
+        *others,
+    )
+
+
+def _states(tile_set: TileSet) -> list[tuple[State, tuple[str, ...]]]:
+    """The states of a set, and the columns that carry them."""
+    places = tile_set.places
+    return [
+        (state, places[feature.name, state.name])
+        for feature in tile_set.features
+        for state in operation(feature.op).states
     ]
-    return events.select(contract.entity, day.alias(FROM), known_from.alias(UNTIL), *contributed, *others)
 
 
-def _states(group: FeatureGroup) -> dict[str, State]:
-    """The states of a group by the column they are in."""
-    states = (each for feature in group.features for each in operation(feature.op).states)
-    return {f"_s{place}": each for place, each in enumerate(states)}
+def _contributed(tile_set: TileSet, contract: TableContract) -> list[Column]:
+    """What an event contributes to each state, under the name of its first column."""
+    day, time = day_of(tile_set.group.event_time), time_of(tile_set.group.event_time)
+    found = []
+    for feature in tile_set.features:
+        value = contribution(feature, contract)
+        event = Occurrence(_hashed(value) if tile_set.grain == "register" else value, day, time)
+        for state in operation(feature.op).states:
+            expression = state.of_event(event)
+            typed = expression if state.is_pair else expression.cast("bigint")
+            found.append(typed.alias(tile_set.places[feature.name, state.name][0]))
+    return found
+
+
+def _key(tile_set: TileSet, contract: TableContract) -> Column:
+    """What tells the tiles of a day apart, as text; all features of a keyed set read one value."""
+    value = value_of(tile_set.features[0], contract)
+    return (register_of(_hashed(value)) if tile_set.grain == "register" else value).cast("string")
+
+
+def _hashed(value: Column) -> Column:
+    return F.when(value.isNotNull(), F.xxhash64(value))
+
+
+def _columns(tile_set: TileSet) -> list[Column]:
+    """Merged states, a pair as two columns."""
+    found = []
+    for state, places in _states(tile_set):
+        if state.is_pair:
+            found += [
+                F.col(places[0])[part].alias(place) for part, place in zip(("time", "value"), places, strict=True)
+            ]
+        else:
+            found.append(F.col(places[0]))
+    return found
 
 
 def _cut(day: Column, earliest: int) -> Column:
     """Days before all that matters are one."""
     return F.when(day < earliest, F.lit(ALWAYS)).otherwise(day)
-
-
-def day_of(column: str) -> Column:
-    """The UTC day of a date or timestamp column, since 1970."""
-    return F.expr(f"unix_date(to_date(`{column}`))").cast("bigint")
-
-
-def value_scale(feature: Aggregate, contract: TableContract) -> int:
-    """Decimal places of the value that a feature aggregates; its states count in that smallest unit."""
-    if not isinstance(feature.value, ColumnValue):
-        return 0
-    declared = next(column.type for column in contract.columns if column.name == feature.value.column)
-    return int(getattr(spark_type(declared), "scale", 0))
-
-
-def _value(feature: Aggregate, contract: TableContract) -> Column:
-    """What a row contributes, in smallest units; null where it does not count."""
-    matches = F.expr("true")
-    for condition in feature.where:
-        matches &= F.coalesce(F.col(f"`{condition.column}`") == condition.equals, F.expr("false"))
-    return F.when(matches, _integer_value(feature, contract))
-
-
-def _integer_value(feature: Aggregate, contract: TableContract) -> Column:
-    match feature.value:
-        case None:
-            return F.lit(1).cast("bigint")
-        case ColumnValue(column=column):
-            return (F.col(f"`{column}`") * F.lit(10 ** value_scale(feature, contract))).cast("bigint")
-        case DaysBetween(start=start, end=end):
-            return day_of(end) - day_of(start)

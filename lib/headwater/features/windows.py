@@ -1,10 +1,10 @@
 """Feature rows for a set of dates in one pass: every event is read once, whatever the number of dates.
 
     population ──membership intervals──┐
-    events of each group ──tiles───────┴─union──> shuffled by entity, sorted ──blocks (NumPy)──> rows
+    events of each tile set ──tiles────┴─union──> shuffled by entity, sorted ──blocks (NumPy)──> rows
 
-One scan and one partial aggregation per group, one shuffle of what is left, and none of the rows, which are many times
-more than the tiles: they leave in order of (entity, date).
+One scan and one partial aggregation per tile set, one shuffle of what is left, and none of the rows, which are many
+times more than the tiles: they leave in order of (entity, date).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,12 @@ from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import VALID_FROM, VALID_TO, spark_type
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.blocks import MEMBER, STATES, Slice, feature_batches, state_field
+from headwater.features.blocks import STATES, Slice, feature_batches, state_field
 from headwater.features.kernel import Span
-from headwater.features.records import COUNTED, FROM, KIND, UNTIL
+from headwater.features.rows import day_of, value_scale
 from headwater.features.stored import Stored, kept_states, stored_records
-from headwater.features.tiles import day_of, tiles, value_scale
+from headwater.features.tiles import tiles
+from headwater.features.tilesets import COUNTED, FROM, KIND, MEMBER, UNTIL
 
 
 def feature_rows(
@@ -42,7 +43,7 @@ def feature_rows(
         silver: their rows, by table name.
         dates: at least one feature date.
         carried: by table, dates at which its source is stale; its group is left at the no-match values there.
-        stored: the log of tiles, for the groups it has; they need no silver rows.
+        stored: the log of tiles, for the tile sets it has; they need no silver rows.
 
     Returns:
         The view's columns in published order; one row per (entity, feature_date). Where stored tiles keep them, also
@@ -58,20 +59,20 @@ def feature_rows(
         },
         carried={table: tuple(days) for table, days in (carried or {}).items()},
         sources={table: contracts[table].source for table in carried or {}},
-        stored=stored.groups if stored else frozenset(),
+        stored=frozenset(stored.kinds) if stored else frozenset(),
         kept=kept_states(view) if stored and stored.keeps else (),
     )
     population = contracts[view.population.table]
     stream = _members(silver[population.name], population, view, part.span)
-    for number, group in enumerate(view.groups, start=1):
-        contract = contracts[group.table]
-        if stored and number in stored.groups:
-            records = stored_records(stored, view, number, contract, part.span)
+    for tile_set in part.tile_sets:
+        contract = contracts[tile_set.group.table]
+        if stored and tile_set.kind in stored.kinds:
+            records = stored_records(stored, tile_set, view.entity, part.span)
         else:
-            tiled = tiles(silver[group.table], group, contract, part.span)
+            tiled = tiles(silver[contract.name], tile_set, contract, part.span)
             entity = F.col(f"`{contract.entity}`").cast(stream.schema[view.entity].dataType)
             named = tiled.withColumn(contract.entity, entity).withColumnRenamed(contract.entity, view.entity)
-            records = named.withColumn(KIND, F.lit(number))
+            records = named.withColumn(KIND, F.lit(tile_set.kind))
         stream = stream.unionByName(records, allowMissingColumns=True)
     together = stream.repartition(view.entity).sortWithinPartitions(view.entity, KIND)
     schema = published_schema(view, contracts)
@@ -86,7 +87,7 @@ def published_schema(view: FeatureView, contracts: Mapping[str, TableContract]) 
     members = contracts[view.population.table]
     declared = {column.name: spark_type(column.type) for column in members.columns}
     types: dict[str, T.DataType] = {view.entity: declared[members.entity], FEATURE_DATE: T.DateType()}
-    types |= {feature.name: spark_type(feature.type) for feature in view.aggregates}
+    types |= {feature.name: spark_type(feature.type) for feature in view.features}
     types |= {name: declared[name] for name in view.attributes}
     types |= {"stale_sources": T.ArrayType(T.StringType()), "pipeline_version": T.StringType()}
     return T.StructType([T.StructField(name, types[name]) for name in view.columns])

@@ -79,7 +79,7 @@ def distributions_of(runtime: Runtime, staged: Commit) -> Distributions:
     """How the features of the newest staged date are distributed, at the version that was audited."""
     view, newest = runtime.project.view, max(StageDates.model_validate(staged.payload).dates)
     location, at = runtime.project.path("staged", view.name), int(str(staged.facts["staged_version"]))
-    columns = [*(feature.name for feature in view.aggregates), *view.attributes]
+    columns = [*(feature.name for feature in view.features), *view.attributes]
     found: list[Spread] = []
     complete = True
     for first in range(0, len(columns), _COLUMNS_AT_ONCE):

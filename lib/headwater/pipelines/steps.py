@@ -75,9 +75,8 @@ class CachedHistory(Spec):
 
 
 class TileChanges(Spec):
-    """What the tiles of a group take up: the versions of its table after one, up to another."""
+    """What the tiles of a set take up: the versions of its table after one, up to another."""
 
-    group: int = Field(description="number in the view, from 1")
     id: str = Field(description="table and digest of what its tiles hold")
     table: str
     after: int | None = Field(description="None: everything, as it is at `upto`")
@@ -100,7 +99,7 @@ class CheckpointSeen(Spec):
     day: date
     staged_version: int
     batch: int = Field(description="last batch of the log that they count")
-    groups: tuple[int, ...] = Field(description="numbers of the groups that go on")
+    kinds: tuple[int, ...] = Field(description="the tile sets that go on")
 
 
 class TilesSeen(Spec):
@@ -108,7 +107,7 @@ class TilesSeen(Spec):
 
     version: int
     batch: int
-    groups: dict[int, str] = Field(description="by number, the id its tiles are found by")
+    kinds: dict[int, str] = Field(description="the tile sets computed from it, and what each is found by")
     silver: dict[str, int] = Field(description="versions of the tables that they hold")
     silver_batches: dict[str, int]
     checkpoint: CheckpointSeen | None = None

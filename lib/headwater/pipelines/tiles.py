@@ -10,30 +10,32 @@ Below `tiles_from_mb` of silver there are none: computing a date from silver cos
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import reduce
+from operator import or_
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from headwater.config.base import JsonValue
 from headwater.contracts.schema import spark_type
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.blocks import STATES, day_number
-from headwater.features.records import FROM
+from headwater.features.blocks import STATES
 from headwater.features.stored import (
     BATCH,
-    GROUP,
     MONTH,
+    TILES,
     Checkpoint,
     Stored,
     as_inserts,
-    count_places,
-    group_id,
+    count_columns,
     has_days,
     log_schema,
-    resumable_groups,
-    stored_groups,
+    resumable,
+    storable,
     tile_changes,
+    tiles_id,
 )
+from headwater.features.tilesets import FROM, TileSet
 from headwater.pipelines.steps import (
     REJECTED,
     CheckpointSeen,
@@ -65,12 +67,12 @@ def plan_tiles(runtime: Runtime) -> Plan:
         return Plan(title, ())
     before = _taken_up(state.commits)
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
-    tables = sorted({view.groups[number - 1].table for number in stored_groups(view)})
+    tables = sorted({table for _, _, table in _stored(runtime)})
     batches = {table: _last_batch(runtime, table) for table in tables}
     present = {table: version(runtime.project.path("silver", table)) for table in tables}
     changes = tuple(
-        TileChanges(group=number, id=each, table=table, after=before.get(each), upto=upto)
-        for number, each, table in _groups(runtime)
+        TileChanges(id=each, table=table, after=before.get(each), upto=upto)
+        for _, each, table in _stored(runtime)
         if (upto := present[table]) is not None and before.get(each) != upto
     )
     if not changes or None in present.values():
@@ -80,24 +82,29 @@ def plan_tiles(runtime: Runtime) -> Plan:
 
 
 def update_tiles(step: UpdateTiles, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
-    """Append what the changes of silver change in tiles; says of which groups something was taken back."""
+    """Append what the changes of silver change in tiles; says of which sets something was taken back."""
     project, view = runtime.project, runtime.project.view
     location, spark = project.path("tiles", view.name), runtime.session()
     written = find(location, batch)
     if written is None:
-        for change in step.changes:
-            present = group_id(view.groups[change.group - 1], project.tables[change.table])
-            require_same(f"group {change.group} of {view.name}", change.id, present, batch.id)
+        sets = {each: tile_set for tile_set, each, _ in _stored(runtime)}
+        decided = ", ".join(change.id for change in step.changes)
+        require_same(f"tiles of {view.name}", decided, ", ".join(each for each in sets if each in decided), batch.id)
         members = project.tables[view.population.table]
-        entity = spark_type({column.name: column.type for column in members.columns}[members.entity])
-        schema = log_schema(view, entity)
-        found = {"delta.dataSkippingStatsColumns": f"{FROM},{BATCH}"}
-        ensure_table(spark, TableSpec(location, schema, partition_by=(GROUP, MONTH), properties=found))
+        kind = spark_type({column.name: column.type for column in members.columns}[members.entity])
+        entity, found = T.StructField(view.entity, kind), {"delta.dataSkippingStatsColumns": f"{FROM},{BATCH}"}
+        schema = log_schema(view, kind)
+        ensure_table(spark, TableSpec(location, schema, partition_by=(TILES, MONTH), properties=found))
         changes = [
-            tile_changes(_feed(spark, project.path("silver", change.table), change), view, change.group,
-                         project.tables[change.table], batch.n, entity)
+            tile_changes(
+                _feed(spark, project.path("silver", change.table), change),
+                sets[change.id],
+                project.tables[change.table],
+                entity,
+                batch.n,
+            )
             for change in step.changes
-        ]  # fmt: skip
+        ]
         together = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), changes)
         written = append_once(together, location, batch)
     return {
@@ -115,18 +122,17 @@ def _feed(spark: SparkSession, location: str, change: TileChanges) -> DataFrame:
 
 
 def _taken_back(log: DataFrame, step: UpdateTiles, batch: Batch, runtime: Runtime) -> list[JsonValue]:
-    """Groups with days of events that lost one: no checkpoint can tell which day is the first or last then."""
-    view = runtime.project.view
-    asked = {change.id: view.groups[change.group - 1] for change in step.changes if change.after is not None}
+    """Sets with days of events that lost one: no checkpoint can tell which day is the first or last then."""
+    asked = {change.id for change in step.changes if change.after is not None}
     lost = [
-        (F.col(GROUP) == each) & reduce(lambda a, b: a | b, (F.col(place) < 0 for place in count_places(group)))
-        for each, group in asked.items()
-        if has_days(group)
+        (F.col(TILES) == each) & reduce(or_, (F.col(place) < 0 for place in count_columns(tile_set)))
+        for tile_set, each, _ in _stored(runtime)
+        if each in asked and has_days(tile_set)
     ]
     if not lost:
         return []
-    ours = log.where(F.col(BATCH) == batch.n).where(reduce(lambda a, b: a | b, lost))
-    return sorted(row[0] for row in ours.select(GROUP).distinct().collect())
+    ours = log.where(F.col(BATCH) == batch.n).where(reduce(or_, lost))
+    return sorted(row[0] for row in ours.select(TILES).distinct().collect())
 
 
 def tiles_for(runtime: Runtime, dates: Sequence[date], *, keeps: bool) -> TilesSeen | None:
@@ -139,15 +145,15 @@ def tiles_for(runtime: Runtime, dates: Sequence[date], *, keeps: bool) -> TilesS
     """
     commits = runtime.ledger.stream(runtime.stream("tiles", runtime.project.view.name)).commits
     taken_up = _taken_up(commits)
-    groups = [(number, each, table) for number, each, table in _groups(runtime) if each in taken_up]
-    if not groups or len(groups) < len(stored_groups(runtime.project.view)):
+    sets = _stored(runtime)
+    if not sets or any(each not in taken_up for _, each, _ in sets):
         return None
     last = UpdateTiles.model_validate(commits[-1].payload)
     return TilesSeen(
         version=int(str(commits[-1].facts["tiles_version"])),
         batch=commits[-1].n,
-        groups={number: each for number, each, _ in groups},
-        silver={table: taken_up[each] for _, each, table in groups},
+        kinds={tile_set.kind: each for tile_set, each, _ in sets},
+        silver={table: taken_up[each] for _, each, table in sets},
         silver_batches=last.silver_batches,
         checkpoint=_checkpoint_before(runtime, dates[0], commits),
         keeps=keeps,
@@ -155,7 +161,7 @@ def tiles_for(runtime: Runtime, dates: Sequence[date], *, keeps: bool) -> TilesS
 
 
 def _checkpoint_before(runtime: Runtime, first: date, commits: Sequence[Commit]) -> CheckpointSeen | None:
-    """The newest checkpoint of the day before a date, and the groups that it leads on from."""
+    """The newest checkpoint of the day before a date, and the tile sets that go on from it."""
     view = runtime.project.view
     for staged in reversed(runtime.ledger.stream(runtime.stream("stage", view.name)).commits):
         if REJECTED in staged.facts:
@@ -168,11 +174,12 @@ def _checkpoint_before(runtime: Runtime, first: date, commits: Sequence[Commit])
         lost = {
             each for commit in commits if commit.n > step.tiles.batch for each in _texts(commit.facts["taken_back"])
         }
-        goes_on = tuple(sorted(n for n in resumable_groups(view) if step.tiles.groups.get(n, "") not in {*lost, ""}))
+        kinds = step.tiles.kinds
+        goes_on = tuple(each.kind for each in resumable(view) if each.kind in kinds and kinds[each.kind] not in lost)
         if not goes_on:
             return None
         at = int(str(staged.facts["staged_version"]))
-        return CheckpointSeen(day=step.dates[-1], staged_version=at, batch=step.tiles.batch, groups=goes_on)
+        return CheckpointSeen(day=step.dates[-1], staged_version=at, batch=step.tiles.batch, kinds=goes_on)
     return None
 
 
@@ -184,34 +191,29 @@ def stored(seen: TilesSeen, runtime: Runtime) -> Stored:
         staged = read_at(spark, project.path("staged", view.name), found.staged_version)
         of_day = F.col(FEATURE_DATE).isNull() | (F.col(FEATURE_DATE) == F.lit(found.day))
         states = staged.where(of_day).where(F.col(STATES).isNotNull()).select(view.entity, STATES)
-        checkpoint = Checkpoint(day_number(found.day), found.batch, frozenset(found.groups), states)
+        checkpoint = Checkpoint(found.batch, frozenset(found.kinds), states)
     log = read_at(spark, project.path("tiles", view.name), seen.version)
-    return Stored(log, frozenset(seen.groups), checkpoint, keeps=seen.keeps)
+    return Stored(log, seen.kinds, checkpoint, keeps=seen.keeps)
 
 
 def _pays(runtime: Runtime, *, has_log: bool) -> bool:
     """The cost rule: a log is begun once silver has grown large, and then kept up."""
-    view, project = runtime.project.view, runtime.project
-    if not stored_groups(view):
-        return False
-    tables = {view.groups[number - 1].table for number in stored_groups(view)}
-    return has_log or (
-        sum(size_in_bytes(project.path("silver", table)) for table in tables) >= project.environment.tiles_from_mb * _MB
-    )
+    project, tables = runtime.project, {table for _, _, table in _stored(runtime)}
+    size = sum(size_in_bytes(project.path("silver", table)) for table in tables)
+    return bool(tables) and (has_log or size >= project.environment.tiles_from_mb * _MB)
 
 
-def _groups(runtime: Runtime) -> list[tuple[int, str, str]]:
-    """Number, id and table of every stored group."""
-    view, tables = runtime.project.view, runtime.project.tables
+def _stored(runtime: Runtime) -> list[tuple[TileSet, str, str]]:
+    """Every tile set that can be stored, what it is found by, and its table."""
+    tables = runtime.project.tables
     return [
-        (number, group_id(group, tables[group.table]), group.table)
-        for number, group in enumerate(view.groups, start=1)
-        if number in stored_groups(view)
+        (tile_set, tiles_id(tile_set, tables[tile_set.group.table]), tile_set.group.table)
+        for tile_set in storable(runtime.project.view)
     ]
 
 
 def _taken_up(commits: Sequence[Commit]) -> dict[str, int]:
-    """Up to which version of its table each group was taken up."""
+    """Up to which version of its table each tile set was taken up."""
     steps = (UpdateTiles.model_validate(commit.payload) for commit in commits)
     return {change.id: change.upto for step in steps for change in step.changes}
 

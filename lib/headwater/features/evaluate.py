@@ -1,0 +1,154 @@
+"""The features of one tile set on the rows of a block: states at each row, then what the operation makes of them.
+
+tiles (n: entity, days, states) ──intervals, kernel──> states (entities x dates) ──at the rows──> finished numbers
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headwater.config.aggregates import Aggregate
+from headwater.features.algebra import Numbers, State, filled, operation
+from headwater.features.kernel import Integers, Intervals, Span, state
+from headwater.features.keyed import distinct, most_frequent, pairs
+from headwater.features.records import Records, column_values, counts, merged_state
+from headwater.features.sketch import distinct_approx
+from headwater.features.tilesets import KEY, TileSet
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows that a block gives, in order of (entity, date).
+
+    Attributes:
+        entity: which entity of the block.
+        column: which date of the span.
+        version: which record of the block the row is made of.
+        ends: per entity of the block, the end of its records.
+        span: the dates.
+    """
+
+    entity: Integers
+    column: Integers
+    version: Integers
+    ends: Integers
+    span: Span
+
+    @property
+    def day(self) -> Integers:
+        """The date of each row, since 1970."""
+        return self.column + self.span.first
+
+    @property
+    def entities(self) -> int:
+        """How many entities the block has."""
+        return len(self.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What comes of the records of a tile set.
+
+    Attributes:
+        numbers: per feature, at every row.
+        last: per (feature, state), what was merged by the end of the last date; one per entity.
+    """
+
+    numbers: Mapping[str, Numbers]
+    last: Mapping[tuple[str, str], Integers]
+
+
+def evaluate(tile_set: TileSet, records: Records, rows: Rows, scales: Mapping[str, int]) -> Evaluated:
+    """The set's features on every row.
+
+    Args:
+        tile_set: what is computed, and where its states are.
+        records: its tiles, and checkpoints to go on from.
+        rows: where a value is wanted.
+        scales: per feature, decimal places of the value it reads.
+    """
+    found: dict[str, Numbers] = {}
+    last: dict[tuple[str, str], Integers] = {}
+    for feature in tile_set.features:
+        places = {each.name: tile_set.places[feature.name, each.name] for each in operation(feature.op).states}
+        of = _of_windows if tile_set.grain == "day" else _of_keys
+        states, labels, merged = of(feature, places, records, rows)
+        numbers = operation(feature.op).finalize(states, rows.day, scales[feature.name])
+        found[feature.name] = replace(numbers, labels=labels)
+        last |= {(feature.name, name): grid[:, -1] for name, grid in merged.items()}
+    return Evaluated(found, last)
+
+
+_Found: TypeAlias = tuple[dict[str, Integers], pa.Array | None, dict[str, Integers]]
+
+
+def _of_windows(feature: Aggregate, places: Mapping[str, Sequence[str]], records: Records, rows: Rows) -> _Found:
+    """States of a window at the rows, the texts that a pair's values are places in, and states that could be kept."""
+    found: dict[str, Integers] = {}
+    merged: dict[str, Integers] = {}
+    labels = None
+    for each in operation(feature.op).states:
+        if each.is_pair:
+            columns = [records.table[name] for name in places[each.name]]
+            found[each.name], labels = _of_pairs(
+                each, columns, counts(feature, records, rows.entities, rows.span), rows
+            )
+        else:
+            merged[each.name] = merged_state(feature, each, places, records, rows.entities, rows.span)
+            found[each.name] = _at(rows, merged[each.name])
+    return found, labels, merged
+
+
+def _of_keys(feature: Aggregate, places: Mapping[str, Sequence[str]], records: Records, rows: Rows) -> _Found:
+    """Of the keys that count, how many there are, or the most frequent one and the texts it is a place in."""
+    (contributed,) = (records.table[name] for columns in places.values() for name in columns)
+    counting = pc.is_valid(contributed)
+    own = records.where(counting.to_numpy())
+    values: Integers = contributed.filter(counting).to_numpy()
+    is_number = feature.op == "most_frequent" and feature.type != "string"
+    key, labels = _coded(own.table[KEY].cast(pa.int64()) if is_number else own.table[KEY])
+    of, over = pairs(own.entity, key), counts(feature, own, rows.entities, rows.span)
+    if feature.op == "distinct":
+        return {"n": _at(rows, distinct(of, over))}, None, {}
+    if feature.op == "distinct_approx":
+        return {"n": _at(rows, distinct_approx(values, of, over))}, None, {}
+    n, best = (_at(rows, grid) for grid in most_frequent(values, of, over))
+    if not is_number:
+        return {"n": n, "value": best}, labels, {}
+    return {"n": n, "value": labels.to_numpy()[best] if len(labels) else best}, None, {}
+
+
+def _of_pairs(
+    each: State, columns: list[pa.ChunkedArray], over: Intervals, rows: Rows
+) -> tuple[Integers, pa.Array | None]:
+    """Merge pairs by their place in the order of all pairs of the block; of the winner the value is wanted."""
+    is_text = pa.types.is_string(columns[1].type)
+    values, labels = _coded(columns[1]) if is_text else (column_values(columns[1], "add"), None)
+    order = np.lexsort((values, column_values(columns[0], "add")))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    place = filled(each.monoid, place, pc.is_valid(columns[0]).to_numpy())
+    winner = _at(rows, state(each.monoid, place, over))
+    known = (winner >= 0) & (winner < len(order))
+    found = np.zeros(len(winner), np.int64)
+    found[known] = values[order[winner[known]]]
+    return found, labels
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[Integers, pa.Array]:
+    """Texts (or numbers) as places in the bytewise order of those that there are, and these in that order."""
+    encoded = column.combine_chunks().dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary)
+    place = np.empty(len(order) + 1, np.int64)
+    place[order.to_numpy()] = np.arange(len(order))
+    return place[pc.fill_null(encoded.indices, len(order)).to_numpy()], encoded.dictionary.take(order)
+
+
+def _at(rows: Rows, grid: Integers) -> Integers:
+    """What stands at the rows of an (entities x dates) grid."""
+    found: Integers = grid[rows.entity, rows.column]
+    return found

@@ -1,0 +1,92 @@
+"""Which tiles a view is computed from: features that read a table's rows at one grain share a tile set.
+
+    day       entity, event day, available day                  sums, means, extremes, days, first and last values
+    value     entity, event day, available day, value           distinct values, the most frequent one
+    register  entity, event day, available day, register        distinct values by sketch
+
+A tile set is one kind of records in the stream that the blocks are cut from, and one table when tiles are stored.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from headwater.config.aggregates import Aggregate
+from headwater.config.features import FeatureGroup, FeatureView
+from headwater.features.algebra import operation
+
+Grain: TypeAlias = Literal["day", "value", "register"]
+
+# Columns of the stream: which kind of record, its days, the value or register of a keyed tile, and of a stored one
+# whether a checkpoint counts the tile already.
+KIND, FROM, UNTIL, KEY, COUNTED = "_kind", "_from", "_until", "_key", "_counted"
+MEMBER = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TileSet:
+    """Tiles of one table at one grain.
+
+    Attributes:
+        kind: number of its records in the stream, from 1.
+        grain: what a tile stands for.
+        group: the table and its event time.
+        features: what is computed from it.
+    """
+
+    kind: int
+    grain: Grain
+    group: FeatureGroup
+    features: tuple[Aggregate, ...]
+
+    @property
+    def longest_window(self) -> int | None:
+        """Days of the longest window; None when a feature looks at all history."""
+        windows = [feature.window_days for feature in self.features]
+        return None if None in windows else max(window for window in windows if window is not None)
+
+    @property
+    def available(self) -> str | None:
+        """The second date, if a feature has one."""
+        return next((feature.available for feature in self.features if feature.available), None)
+
+    @property
+    def places(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
+        """Per (feature, state), the columns that carry it: `_s0`, `_s1`, .., and `_t3` for the text of a pair."""
+        found: dict[tuple[str, str], tuple[str, ...]] = {}
+        number = 0
+        for feature in self.features:
+            for state in operation(feature.op).states:
+                second = f"_t{number + 1}" if feature.type == "string" else f"_s{number + 1}"
+                found[feature.name, state.name] = (f"_s{number}", second) if state.is_pair else (f"_s{number}",)
+                number += len(found[feature.name, state.name])
+        return found
+
+
+def tile_sets(view: FeatureView) -> tuple[TileSet, ...]:
+    """The tile sets of a view, numbered in declared order."""
+    shared: dict[tuple[int, Grain, str], list[Aggregate]] = {}
+    for number, group in enumerate(view.groups):
+        for feature in group.features:
+            grain = grain_of(feature)
+            shared.setdefault((number, grain, _read(feature, grain)), []).append(feature)
+    return tuple(
+        TileSet(kind, grain, view.groups[number], tuple(features))
+        for kind, ((number, grain, _), features) in enumerate(shared.items(), start=1)
+    )
+
+
+def grain_of(feature: Aggregate) -> Grain:
+    """What a tile of a feature stands for."""
+    match feature.op:
+        case "distinct" | "most_frequent":
+            return "value"
+        case "distinct_approx":
+            return "register"
+        case _:
+            return "day"
+
+
+def _read(feature: Aggregate, grain: Grain) -> str:
+    """What features of a tile set have in common beside table and grain: if it is keyed, the value."""
+    return "" if grain == "day" else feature.model_dump_json(include={"value"})
