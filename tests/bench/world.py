@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 LAST = date(2025, 3, 31)
 
@@ -26,6 +27,15 @@ class Size:
         return tuple(self.first + timedelta(days=each) for each in range(self.days))
 
 
+SIZES = {
+    "small": Size(2_000, 120),
+    "middle": Size(20_000, 365),
+    "year": Size(100_000, 365),
+    "base": Size(100_000, 730),
+    "x5": Size(500_000, 730),
+}
+
+
 def silver(spark: SparkSession, size: Size, folder: Path) -> Mapping[str, DataFrame]:
     """Write the four silver tables as Delta, each event at a pseudo-random day and customer; read them back."""
     tables = {
@@ -44,8 +54,30 @@ def silver(spark: SparkSession, size: Size, folder: Path) -> Mapping[str, DataFr
         frame = spark.sql(query)
         if name == "transactions":
             frame = frame.withColumn("amount", frame["amount"].cast("decimal(12,2)"))
-        frame.write.format("delta").save(str(folder / name))
+        _write(frame, folder / name)
     return {name: spark.read.format("delta").load(str(folder / name)) for name in tables}
+
+
+def add_day(spark: SparkSession, folder: Path, day: date) -> None:
+    """Append a day of events to silver: the last day's of the world once more, under ids of their own."""
+    later = (day - LAST).days
+    dated = {"transactions": "transaction_date", "user_behavior": "event_date", "support_tickets": "created_date"}
+    for name, column in dated.items():
+        rows = spark.read.format("delta").load(str(folder / name)).where(f"to_date({column}) = DATE '{LAST}'")
+        key = rows.columns[0]
+        moved = rows.withColumns(
+            {
+                each: F.col(each) + F.expr(f"INTERVAL {later} DAYS")
+                for each in (column, "resolved_date")
+                if each in rows.columns
+            }
+        )
+        fresh = F.concat(F.col(key), F.lit(f"+{later}")) if name != "transactions" else F.col(key) + later * 10**12
+        _write(moved.withColumn(key, fresh).select(*rows.columns), folder / name)
+
+
+def _write(frame: DataFrame, location: Path) -> None:
+    frame.write.format("delta").mode("append").option("delta.enableChangeDataFeed", "true").save(str(location))
 
 
 def _events(size: Size, per_customer_and_day: float, columns: str) -> str:

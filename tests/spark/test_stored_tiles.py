@@ -6,7 +6,7 @@ each, every staged date must be what a plain loop over the rows that are there g
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -16,12 +16,10 @@ from random import Random
 import pytest
 from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
-from tests.unit.conftest import CONF, SECRETS
+from tests.lakes import project_at, runtime_of, say_conformed, say_published
 
-from headwater.boundary import open_runtime
-from headwater.config.project import load_project
 from headwater.pipelines.pipeline import run_stage
-from headwater.pipelines.steps import ConformBatch, PublishStage, Runtime, StageDates, to_payload
+from headwater.pipelines.steps import Runtime, StageDates
 from headwater.tables.delta import Batch, TableSpec, Upsert, ensure_table, merge_once
 
 HISTORIES = 50 if os.environ.get("HEADWATER_SOAK") else 1
@@ -118,10 +116,7 @@ class Lake:
     """Silver tables, a ledger, and a runtime for each run date."""
 
     def __init__(self, spark: SparkSession, folder: Path) -> None:
-        variables = dict.fromkeys(["CRM_USER", "DESK_S3_BUCKET", "DESK_S3_ENDPOINT", *SECRETS], "x")
-        variables |= {"CRM_JDBC_URL": "jdbc:postgresql://127.0.0.1:1/x", "HEADWATER_LAKE": str(folder)}
-        variables |= {"HEADWATER_TILES_FROM_MB": "0"}
-        self.spark, self.project = spark, replace(load_project(CONF, "local", variables), initial_dates=4)
+        self.spark, self.project = spark, project_at(folder, initial_dates=4)
         for table, ddl in SCHEMAS.items():
             schema = spark.createDataFrame([], ddl).schema
             properties = {"delta.enableChangeDataFeed": "true"}
@@ -130,7 +125,7 @@ class Lake:
         self._merge("customers", people, "user_id", 1)
 
     def runtime(self, day: date) -> Runtime:
-        return open_runtime(self.project, f"run-{day}", day, session=lambda: self.spark)
+        return runtime_of(self.project, day, self.spark)
 
     def _merge(self, table: str, rows: list[tuple[object, ...]], key: str, n: int) -> None:
         frame = self.spark.createDataFrame(rows, SCHEMAS[table])
@@ -147,9 +142,7 @@ class Lake:
                 DeltaTable.forPath(self.spark, self.project.path("silver", table)).delete(
                     f"{key} in ({str(deleted)[1:-1]})"
                 )
-            step = ConformBatch(table=table, run_date=day, batches=(), contract="", layout="", versions={})
-            touched = {"touched": sorted(each.isoformat() for each in days)}
-            runtime.ledger.commit(runtime.ledger.begin(stream, to_payload(step)), touched)  # fmt: skip
+            say_conformed(runtime, table, days)
 
     def staged(self, runtime: Runtime) -> Mapping[date, dict[str, tuple[object, ...]]]:
         frame = self.spark.read.format("delta").load(self.project.path("staged", self.project.view.name))
@@ -158,17 +151,6 @@ class Lake:
         for row in frame.where("feature_date is not null").select("user_id", "feature_date", *features).collect():
             found.setdefault(row[1], {})[row[0]] = tuple(row[2:])
         return found
-
-
-def publish(runtime: Runtime) -> None:
-    """Say that the last stage batch is published; what the audit and the tables do about it is tested elsewhere."""
-    stage = runtime.ledger.stream(runtime.stream("stage", runtime.project.view.name)).commits[-1]
-    step = StageDates.model_validate(stage.payload)
-    done = PublishStage(
-        view=step.view, run_date=step.run_date, stage_n=stage.n, staged_version=0, dates=step.dates,
-        silver_batches=step.silver_batches, compact=(),
-    )  # fmt: skip
-    runtime.ledger.commit(runtime.ledger.begin(runtime.stream("publish", step.view), to_payload(done)), {})
 
 
 def runs(rng: Random) -> Iterator[tuple[date, tuple[int, ...]]]:
@@ -193,7 +175,7 @@ def test_every_run_leaves_what_the_definitions_say(spark: SparkSession, seed: in
         runtime = lake.runtime(day)
         lake.take(silver, day, runtime)
         run_stage(runtime)
-        publish(runtime)
+        say_published(runtime)
         for at, rows in lake.staged(runtime).items():
             assert rows == naive(silver, at), f"{at}, run of {day}"
     assert run_stage(runtime) == ()

@@ -4,13 +4,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from tests.lakes import CONF, SECRETS
 
 from headwater.boundary import open_runtime
 from headwater.config.project import load_project
 from headwater.pipelines.steps import Runtime
 
-CONF = Path(__file__).parents[2] / "conf"
-SECRETS = ("CRM_PASSWORD", "APP_MONGO_URI", "DESK_S3_ACCESS_KEY", "DESK_S3_SECRET_KEY")
 DAY = date(2025, 3, 31)
 
 

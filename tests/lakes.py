@@ -1,0 +1,47 @@
+"""A lake of the built-in project whose silver is written by a test: what the ledger has to say about it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from headwater.boundary import open_runtime
+from headwater.config.project import Project, load_project
+from headwater.pipelines.steps import ConformBatch, PublishStage, Runtime, StageDates, to_payload
+
+CONF = Path(__file__).parents[1] / "conf"
+SECRETS = ("CRM_PASSWORD", "APP_MONGO_URI", "DESK_S3_ACCESS_KEY", "DESK_S3_SECRET_KEY")
+
+
+def project_at(lake: Path, *, initial_dates: int) -> Project:
+    """The built-in project with its lake in a folder, tiles stored from the first byte on."""
+    variables = dict.fromkeys(["CRM_USER", "DESK_S3_BUCKET", "DESK_S3_ENDPOINT", *SECRETS], "x")
+    variables |= {"CRM_JDBC_URL": "jdbc:postgresql://127.0.0.1:1/x", "HEADWATER_LAKE": str(lake)}
+    variables |= {"HEADWATER_TILES_FROM_MB": "0"}
+    return replace(load_project(CONF, "local", variables), initial_dates=initial_dates)
+
+
+def runtime_of(project: Project, day: date, spark: SparkSession) -> Runtime:
+    """A run of a date."""
+    return open_runtime(project, f"run-{day}", day, session=lambda: spark)
+
+
+def say_conformed(runtime: Runtime, table: str, days: Iterable[date]) -> None:
+    """Put a silver batch into the ledger that touched some days."""
+    stream = runtime.stream("silver", table)
+    step = ConformBatch(table=table, run_date=runtime.run_date, batches=(), contract="", layout="", versions={})
+    facts = {"touched": sorted(day.isoformat() for day in days), "extracted": 0, "replayed": 0, "quarantined": 0}
+    runtime.ledger.commit(runtime.ledger.begin(stream, to_payload(step)), facts)
+
+
+def say_published(runtime: Runtime) -> None:
+    """Put into the ledger that the last stage batch is published."""
+    stage = runtime.ledger.stream(runtime.stream("stage", runtime.project.view.name)).commits[-1]
+    step = StageDates.model_validate(stage.payload)
+    done = PublishStage(
+        view=step.view, run_date=step.run_date, stage_n=stage.n, staged_version=0, dates=step.dates,
+        silver_batches=step.silver_batches, compact=(),
+    )  # fmt: skip
+    runtime.ledger.commit(runtime.ledger.begin(runtime.stream("publish", step.view), to_payload(done)), {})
