@@ -5,8 +5,8 @@ from typing import get_args
 import pytest
 
 from headwater.catalogue.entries import columns_of
-from headwater.catalogue.wording import SUBJECTS, allowance, definition, usable, when_late, window
-from headwater.config.features import Aggregate, Op
+from headwater.catalogue.wording import SUBJECTS, allowance, definition, membership, usable, when_late, window
+from headwater.config.features import Aggregate, FeatureView, Op
 from headwater.config.gates import FreshnessGate
 
 AMOUNT = {"kind": "column", "column": "amount"}
@@ -79,6 +79,20 @@ def test_columns_that_decide_a_feature() -> None:
     assert columns_of(feature("count", type="int"), "at") == ("at",)
 
 
+def test_who_has_a_row() -> None:
+    view = FeatureView.model_validate(
+        {
+            "name": "v",
+            "version": "1",
+            "entity": "who",
+            "population": {"table": "people", "since": "joined"},
+            "groups": [],
+        }
+    )
+    assert membership(view, "history") == "every who of people has a row from its joined on"
+    assert membership(view, "fact") == "every who of people has a row from its first joined on"
+
+
 def test_limits_in_words() -> None:
     gate = FreshnessGate(column="at", max_lag_hours=36)
     assert (allowance(gate), when_late(gate)) == ("at most 36 h old", "the values published last are kept")
@@ -87,5 +101,9 @@ def test_limits_in_words() -> None:
     assert allowance(gate.model_copy(update={"max_lag_hours": 1.5})) == "at most 1.5 h old"
     assert when_late(gate.model_copy(update={"action": "report"})) == "it is reported"
     assert (allowance(None), when_late(None)) == ("of any age", "nothing is checked")
-    assert (usable(None), usable(1), usable(1000)) == ("without end", "for 1 day", "for 1,000 days")
+    assert (usable(None), usable(1), usable(1000)) == (
+        "without end",
+        "1 day after its date",
+        "1,000 days after its date",
+    )
     assert window(3660) == "over the 3,660 days that end with the date, UTC, both included"

@@ -28,7 +28,7 @@ def document(catalogue: Catalogue) -> dict[str, JsonValue]:
         "owner": view.owner,
         "tags": list(view.tags),
         "description": view.description,
-        "population": {**_lineage(catalogue.population), "since": view.population.since},
+        "population": {**_lineage(catalogue.population), "since": view.population.since, "rows": catalogue.membership},
         "tables": {"history": catalogue.history, "latest": catalogue.latest},
         "sql": {query.title: query.sql for query in catalogue.queries},
     }

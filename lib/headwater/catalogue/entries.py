@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from headwater.catalogue.facts import Catalogue, Entry, Lineage, Publication, Query
-from headwater.catalogue.wording import attribute, definition
+from headwater.catalogue.wording import attribute, definition, membership
 from headwater.config.features import Aggregate, FeatureGroup
 from headwater.config.project import Project
 from headwater.config.sources import FilesSource, JdbcSource, MongoSource
@@ -30,6 +30,7 @@ def catalogue_of(
         view=view,
         entity_type=_types(members)[members.entity],
         population=_lineage(project, members, (members.entity, view.population.since)),
+        membership=membership(view, members.kind),
         entries=(*aggregates, *attributes),
         history=history,
         latest=latest,

@@ -127,6 +127,7 @@ class Catalogue:
     Attributes:
         entity_type: of the key column.
         population: where the rows themselves come from.
+        membership: who has a row, in words.
         history: where all published rows are.
         latest: where the newest row of each entity is.
         publication: None before the first one.
@@ -135,6 +136,7 @@ class Catalogue:
     view: FeatureView
     entity_type: str
     population: Lineage
+    membership: str
     entries: tuple[Entry, ...]
     history: str
     latest: str

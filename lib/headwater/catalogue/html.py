@@ -1,5 +1,6 @@
 """The catalogue as one page that needs nothing else: what there is, what it means, where it comes from, how to ask."""
 
+import math
 from collections.abc import Iterable
 from datetime import date
 from html import escape
@@ -39,14 +40,15 @@ def catalogue_html(catalogue: Catalogue) -> str:
 
 def _key_facts(catalogue: Catalogue) -> list[tuple[str, str]]:
     view = catalogue.view
-    limits = sorted({entry.freshness.max_lag_hours for entry in catalogue.entries if entry.freshness})
+    limits = {entry.freshness.max_lag_hours if entry.freshness else math.inf for entry in catalogue.entries}
+    ages = ["no limit" if math.isinf(each) else hours(each) for each in sorted(limits)]
     return [
         ("Entity", f"{view.entity}, {catalogue.entity_type}"),
         ("One row per", f"{view.entity} and date"),
         ("Owner", view.owner or "nobody named"),
         ("Version", view.pipeline_version),
         ("A row is usable", usable(view.ttl_days)),
-        ("Newest data", f"at most {' or '.join(map(hours, limits))} old" if limits else "of any age"),
+        ("Freshness", " or ".join(", ".join(ages).rsplit(", ", 1))),
     ]
 
 
@@ -84,12 +86,13 @@ def _features(catalogue: Catalogue) -> list[str]:
     choices = "".join(
         f'<li><button type="button" class="tag" aria-pressed="false">{escape(tag)}</button></li>' for tag in tags
     )
+    listed = f'<ul class="tags" aria-label="Only features with the tag">{choices}</ul>' if choices else ""
     cards = "".join(_card(catalogue, entry) for entry in catalogue.entries)
     return [
         heading("Features", f"statistics of {judged}" if judged else ""),
         '<form class="find" role="search" hidden><input id="find" type="search" aria-label="Search features" '
         'placeholder="Search by name, meaning or table  ( / )"><output id="found" for="find"></output>'
-        f'<ul class="tags" aria-label="Only features with the tag">{choices}</ul></form>',
+        f"{listed}</form>",
         f'<div class="cards features">{cards}</div>',
     ]
 
@@ -99,7 +102,7 @@ def _card(catalogue: Catalogue, entry: Entry) -> str:
     parts = [
         f'<h3><a href="#{name}">{name}</a> <code>{escape(entry.type)}</code></h3>',
         f"<p>{escape(entry.description)}</p>" if entry.description else "",
-        paragraph(f"{entry.definition[:1].upper()}{entry.definition[1:]}."),
+        paragraph(_sentence(entry.definition)),
         _late(entry),
         _tags(tag for tag in entry.tags if tag not in catalogue.view.tags),
         rail(entry.lineage, entry.name),
@@ -138,6 +141,10 @@ def _share(value: str, count: int, rows: int) -> str:
     return f"<span>{escape(value)}</span>{drawing(span(part, 0, count, rows))}<span>{part}</span>"
 
 
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
 def _words(value: float | date | None) -> str:
     if value is None:
         return ""
@@ -165,7 +172,7 @@ def _sources(catalogue: Catalogue) -> list[str]:
     who = population.silver.rpartition("/")[2]
     return [
         heading("Where it comes from"),
-        paragraph(f"A row begins with {catalogue.view.population.since} of {who}. Ages count to the end of the date."),
+        paragraph(f"{_sentence(catalogue.membership)} Ages are counted to the end of the date."),
         lineage_map([(lineage, count) for lineage, _, count in lanes.values()], who, catalogue.view.name),
         table(columns, rows),
     ]

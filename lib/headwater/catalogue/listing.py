@@ -21,7 +21,7 @@ def listing(catalogue: Catalogue) -> list[str]:
     view, published = catalogue.view, catalogue.publication
     facts = [view.pipeline_version, grain(view), f"owner {view.owner}" if view.owner else "no owner"]
     about = [f"{view.name}  {', '.join(facts)}", view.description]
-    about.append(f"A row is usable {usable(view.ttl_days)} after its date. {_published(published)}")
+    about.append(f"A row is usable {usable(view.ttl_days)}. {_published(published)}")
     wrapped = [line for text in about if text for line in textwrap.wrap(text, WIDTH)]
     return [*wrapped, "", *_table([_HEADS, *(_cells(entry) for entry in catalogue.entries)])]
 

@@ -5,7 +5,7 @@ subject       window                                                       no ma
 """
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Literal, assert_never
 
 from headwater.config.features import Aggregate, ColumnValue, DaysBetween, Equals, FeatureView, Op
 from headwater.config.gates import FreshnessGate
@@ -75,9 +75,20 @@ def grain(view: FeatureView) -> str:
     return f"one row per {view.entity} and date"
 
 
+def membership(view: FeatureView, kind: Literal["fact", "history"]) -> str:
+    """Who has a row on a date.
+
+    Args:
+        view: names the population.
+        kind: of its table.
+    """
+    first = "" if kind == "history" else "first "
+    return f"every {view.entity} of {view.population.table} has a row from its {first}{view.population.since} on"
+
+
 def usable(ttl_days: int | None) -> str:
     """How long a row may be used."""
-    return "without end" if ttl_days is None else f"for {_days(ttl_days)}"
+    return "without end" if ttl_days is None else f"{_days(ttl_days)} after its date"
 
 
 def allowance(gate: FreshnessGate | None) -> str:
