@@ -50,22 +50,27 @@ def value(feature: Aggregate, event: Event) -> int | str | None:
             return READ[name](event)
 
 
+def moment(event: Event) -> int:
+    return event.day * 86_400_000_000 + event.micro
+
+
 def contributed(state: State, feature: Aggregate, event: Event) -> object:
     found = value(feature, event)
     if found is None:
         return None
-    moment = event.day * 86_400_000_000 + event.micro
     whole = found if isinstance(found, int) else 0
     by_name = {"n": 1, "total": found, "low": whole**2 % 2**32, "high": whole**2 // 2**32, "day": event.day}
     if state.name == "rank":
         return hashed(found)[1]
-    return (moment, found) if state.is_pair else by_name.get(state.name, found)
+    return (moment(event), found) if state.is_pair else by_name.get(state.name, found)
 
 
 def key(tile_set: TileSet, event: Event) -> str | None:
     """What tells the tiles of a day apart, beside the days."""
     if tile_set.grain == "day":
         return ""
+    if tile_set.grain == "event":
+        return None if value(tile_set.features[0], event) is None else str(id(event))
     found = value(tile_set.features[0].model_copy(update={"where": ()}), event)
     if found is None:
         return None
@@ -105,6 +110,7 @@ def records(history: History, rng: Random) -> list[dict[str, object]]:
         for (who, day, settled, at, _), events in together.items():
             rng.shuffle(events)
             days = {"who": who, "_kind": tile_set.kind, "_from": day, "_until": settled, "_key": at}
+            days["_time"] = moment(events[0]) if tile_set.grain == "event" else None
             found.append({**days, **tile(tile_set, events)})
     rng.shuffle(found)
     return sorted(found, key=lambda record: str(record["who"]))
@@ -120,6 +126,7 @@ SCHEMA = pa.schema(
         ("_until", pa.int64()),
         ("plan", pa.string()),
         ("_key", pa.string()),
+        ("_time", pa.int64()),
     ]
     + [(name, pa.int64()) for name in NUMBERS]
     + [(name, pa.string()) for name in TEXTS]

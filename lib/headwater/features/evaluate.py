@@ -3,8 +3,9 @@
 tiles (n: entity, days, states) ──intervals, kernel──> states (entities x dates) ──at the rows──> finished numbers
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,13 @@ from headwater.config.aggregates import Aggregate
 from headwater.features.algebra import Numbers, State, filled, operation
 from headwater.features.kernel import NEVER, Integers, Intervals, Monoid, Span, intervals, state
 from headwater.features.keyed import distinct, most_frequent, pairs
+from headwater.features.rolling import newest, newest_state
 from headwater.features.sketch import distinct_approx
-from headwater.features.tilesets import FROM, KEY, UNTIL, TileSet
+from headwater.features.tilesets import FROM, KEY, TIME, UNTIL, Grain, TileSet
+
+Places: TypeAlias = Mapping[str, Sequence[str]]
+# States at the rows, and the texts that values among them are places in.
+Found: TypeAlias = tuple[dict[str, Integers], pa.Array | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +73,26 @@ def evaluate(tile_set: TileSet, tiles: Tiles, rows: Rows, scales: Mapping[str, i
     found, places = {}, tile_set.places
     for feature in tile_set.features:
         columns = {each.name: places[feature.name, each.name] for each in operation(feature.op).states}
-        of = _of_windows if tile_set.grain == "day" else _of_keys
-        states, labels = of(feature, columns, tiles, rows)
+        states, labels = _of_grain(tile_set.grain)(feature, columns, tiles, rows)
         numbers = operation(feature.op).finalize(states, rows.day, scales[feature.name])
-        found[feature.name] = replace(numbers, labels=labels)
+        enough = states["n"] >= feature.min_events
+        found[feature.name] = replace(numbers, known=numbers.known & enough, labels=labels)
     return found
 
 
-def _of_windows(
-    feature: Aggregate, places: Mapping[str, Sequence[str]], tiles: Tiles, rows: Rows
-) -> tuple[dict[str, Integers], pa.Array | None]:
+def _of_grain(grain: Grain) -> Callable[[Aggregate, Places, Tiles, Rows], Found]:
+    match grain:
+        case "day":
+            return _of_windows
+        case "value" | "register":
+            return _of_keys
+        case "event":
+            return _of_events
+        case _:
+            assert_never(grain)
+
+
+def _of_windows(feature: Aggregate, places: Places, tiles: Tiles, rows: Rows) -> Found:
     """States of a window, and the texts that a pair's values are places in."""
     over = _counts(feature, tiles, rows)
     found, labels = {}, None
@@ -89,9 +105,7 @@ def _of_windows(
     return found, labels
 
 
-def _of_keys(
-    feature: Aggregate, places: Mapping[str, Sequence[str]], tiles: Tiles, rows: Rows
-) -> tuple[dict[str, Integers], pa.Array | None]:
+def _of_keys(feature: Aggregate, places: Places, tiles: Tiles, rows: Rows) -> Found:
     """Of the keys that count, how many there are, or the most frequent one and the texts it is a place in."""
     (contributed,) = (tiles.table[name] for columns in places.values() for name in columns)
     counting = pc.is_valid(contributed)
@@ -108,6 +122,15 @@ def _of_keys(
     if not is_number:
         return {"n": n, "value": best}, labels
     return {"n": n, "value": labels.to_numpy()[best] if len(labels) else best}, None
+
+
+def _of_events(feature: Aggregate, places: Places, tiles: Tiles, rows: Rows) -> Found:
+    """States of the newest events."""
+    wanted = operation(feature.op).states
+    values = [_values(tiles.table[places[each.name][0]], each.monoid) for each in wanted]
+    events = (tiles.entity, days(tiles.table, FROM), days(tiles.table, TIME), *values)
+    of = newest(events, (rows.entity, rows.day), feature.events or 0)
+    return {each.name: newest_state(each.monoid, own, of) for each, own in zip(wanted, values, strict=True)}, None
 
 
 def _of_pairs(
