@@ -88,6 +88,7 @@ VIEW = FeatureView.model_validate(
             {"name": "per_day", "type": "double", "op": "ratio", "of": ["sum_3d", "variance_9d"], "default": 7},
             {"name": "above_mean", "type": "decimal(18,4)", "op": "difference", "of": ["max_ever", "mean_7d"]},
             {"name": "days_apart", "type": "int", "op": "difference", "of": ["last_at_9d", "first_at"], "cap": 6, "default": -1},
+            {"name": "of_last", "type": "double", "op": "ratio", "of": ["sum_3d", "last_amount"]},
             {"name": "settled_share", "type": "double", "op": "ratio", "of": ["settled_ever", "count_ever"], "default": 0},
         ],
     }
@@ -224,6 +225,7 @@ def exact(sales: list[Event], claims: list[Event], day: int) -> Iterator[Exact]:
     yield per_day
     yield apart(own["max_ever"], own["mean_7d"])
     yield apart(own["last_at_9d"], own["first_at"])
+    yield share(own["sum_3d"], own["last_amount"])
     yield share(own["settled_ever"], own["count_ever"])
 
 
