@@ -59,6 +59,13 @@ VIEW = FeatureView.model_validate(
                     {"name": "usual_channel_7d", "type": "string", "op": "most_frequent", "value": CHANNEL, "window_days": 7},
                     {"name": "usual_amount_12d", "type": "decimal(18,2)", "op": "most_frequent", "value": AMOUNT, "window_days": 12},
                     {"name": "usual_hour", "type": "int", "op": "most_frequent", "value": HOUR, "cap": 12},
+                    {"name": "mean_of_3", "type": "double", "op": "mean", "value": AMOUNT, "events": 3},
+                    {"name": "std_of_5", "type": "double", "op": "std", "value": AMOUNT, "events": 5, "min_events": 3, "default": -1},
+                    {"name": "variance_of_2", "type": "double", "op": "variance", "value": AMOUNT, "events": 2},
+                    {"name": "sum_of_1", "type": "decimal(18,2)", "op": "sum", "value": AMOUNT, "events": 1, "default": 0},
+                    {"name": "max_of_4", "type": "decimal(18,2)", "op": "max", "value": AMOUNT, "events": 4, "cap": 900},
+                    {"name": "min_of_7", "type": "decimal(18,2)", "op": "min", "value": AMOUNT, "events": 7, "min_events": 2},
+                    {"name": "min_web_hour", "type": "int", "op": "min", "value": HOUR, "where": WEB, "events": 2},
                     {"name": "std_ever", "type": "double", "op": "std", "value": AMOUNT, "default": -1},
                 ],
             },
@@ -81,6 +88,7 @@ VIEW = FeatureView.model_validate(
             {"name": "per_day", "type": "double", "op": "ratio", "of": ["sum_3d", "variance_9d"], "default": 7},
             {"name": "above_mean", "type": "decimal(18,4)", "op": "difference", "of": ["max_ever", "mean_7d"]},
             {"name": "days_apart", "type": "int", "op": "difference", "of": ["last_at_9d", "first_at"], "cap": 6, "default": -1},
+            {"name": "of_last", "type": "double", "op": "ratio", "of": ["sum_3d", "last_amount"]},
             {"name": "settled_share", "type": "double", "op": "ratio", "of": ["settled_ever", "count_ever"], "default": 0},
         ],
     }
@@ -217,6 +225,7 @@ def exact(sales: list[Event], claims: list[Event], day: int) -> Iterator[Exact]:
     yield per_day
     yield apart(own["max_ever"], own["mean_7d"])
     yield apart(own["last_at_9d"], own["first_at"])
+    yield share(own["sum_3d"], own["last_amount"])
     yield share(own["settled_ever"], own["count_ever"])
 
 
@@ -263,6 +272,15 @@ def of_sales(sales: list[Event], day: int) -> dict[str, Exact]:
         "usual_channel_7d": usual([event.channel for event in within(7)]),
         "usual_amount_12d": some(usual, amounts(within(12))),
         "usual_hour": usual([event.hour for event in past]),
+        "mean_of_3": some(mean, newest(amounts_at(past), 3)),
+        "std_of_5": some(lambda values: root(variance(values)), newest(amounts_at(past), 5), least=3),
+        "variance_of_2": some(lambda values: rounded(variance(values)), newest(amounts_at(past), 2), least=2),
+        "sum_of_1": some(sum, newest(amounts_at(past), 1)),
+        "max_of_4": some(max, newest(amounts_at(past), 4)),
+        "min_of_7": some(min, newest(amounts_at(past), 7), least=2),
+        "min_web_hour": some(
+            min, newest([((event.day, event.micro), event.hour) for event in past if event.channel == "web"], 2)
+        ),
         "std_ever": some(lambda values: root(variance(values)), amounts(past), least=2),
     }
 
@@ -287,6 +305,11 @@ def of_claims(claims: list[Event], day: int) -> dict[str, Exact]:
 def some(op: Callable[[list], Exact], values: list, least: int = 1) -> Exact:
     """Of too few values there is nothing to say."""
     return op(values) if len(values) >= least else None
+
+
+def newest(dated: list[tuple[object, object]], count: int) -> list:
+    """The values of the last few; those of one instant are in order of value."""
+    return [value for _, value in sorted(dated)[-count:]]
 
 
 def distinct(values: list) -> int | None:

@@ -20,7 +20,8 @@ from headwater.features.blocks import Slice, blocks, feature_batches
 from headwater.features.tilesets import TileSet, tile_sets
 
 HISTORIES = 10_000 if os.environ.get("HEADWATER_SOAK") else 1_000
-TOGETHER = 20
+TOGETHER = 50
+SHARES = 10
 SCALES = {
     each.name: 2 if each.value and each.value.kind == "column" and each.value.column == "amount" else 0
     for each in VIEW.aggregates
@@ -50,22 +51,27 @@ def value(feature: Aggregate, event: Event) -> int | str | None:
             return READ[name](event)
 
 
+def moment(event: Event) -> int:
+    return event.day * 86_400_000_000 + event.micro
+
+
 def contributed(state: State, feature: Aggregate, event: Event) -> object:
     found = value(feature, event)
     if found is None:
         return None
-    moment = event.day * 86_400_000_000 + event.micro
     whole = found if isinstance(found, int) else 0
     by_name = {"n": 1, "total": found, "low": whole**2 % 2**32, "high": whole**2 // 2**32, "day": event.day}
     if state.name == "rank":
         return hashed(found)[1]
-    return (moment, found) if state.is_pair else by_name.get(state.name, found)
+    return (moment(event), found) if state.is_pair else by_name.get(state.name, found)
 
 
 def key(tile_set: TileSet, event: Event) -> str | None:
     """What tells the tiles of a day apart, beside the days."""
     if tile_set.grain == "day":
         return ""
+    if tile_set.grain == "event":
+        return None if value(tile_set.features[0], event) is None else str(id(event))
     found = value(tile_set.features[0].model_copy(update={"where": ()}), event)
     if found is None:
         return None
@@ -90,8 +96,8 @@ def tile(tile_set: TileSet, events: Sequence[Event]) -> dict[str, object]:
     return record
 
 
-def records(history: History, rng: Random) -> list[dict[str, object]]:
-    """What Spark would hand over: versions, and events merged by day, or some of them left as they are."""
+def records(history: History, rng: Random, pieces: int) -> list[dict[str, object]]:
+    """What Spark would hand over: versions, and the events of a day merged at random into so many pieces at most."""
     found: list[dict[str, object]] = [
         {"who": each.who, "_kind": 0, "_from": each.first, "_until": each.end, "plan": each.plan}
         for each in history.versions
@@ -99,12 +105,13 @@ def records(history: History, rng: Random) -> list[dict[str, object]]:
     for tile_set in TILE_SETS:
         together: dict[tuple[object, ...], list[Event]] = {}
         for event in {"sales": history.sales, "claims": history.claims}[tile_set.group.table]:
-            apart = rng.randrange(2) if rng.random() < 0.5 else 0
+            apart = rng.randrange(pieces)
             if (at := key(tile_set, event)) is not None:
                 together.setdefault((event.who, event.day, event.settled, at, apart), []).append(event)
         for (who, day, settled, at, _), events in together.items():
             rng.shuffle(events)
             days = {"who": who, "_kind": tile_set.kind, "_from": day, "_until": settled, "_key": at}
+            days["_time"] = moment(events[0]) if tile_set.grain == "event" else None
             found.append({**days, **tile(tile_set, events)})
     rng.shuffle(found)
     return sorted(found, key=lambda record: str(record["who"]))
@@ -121,6 +128,7 @@ SCHEMA = pa.schema(
         ("_counted", pa.bool_()),
         ("plan", pa.string()),
         ("_key", pa.string()),
+        ("_time", pa.int64()),
     ]
     + [(name, pa.int64()) for name in NUMBERS]
     + [(name, pa.string()) for name in TEXTS]
@@ -136,11 +144,11 @@ def stream(found: list[dict[str, object]], rng: Random) -> Iterator[pa.RecordBat
         found = found[size:]
 
 
-def computed(history: History, rng: Random) -> list[tuple[object, ...]]:
+def computed(history: History, rng: Random, pieces: int = 2) -> list[tuple[object, ...]]:
     dates = tuple(EPOCH + timedelta(days=day) for day in history.dates)
     part = Slice(VIEW, dates, SCALES, {}, {})
     rows = []
-    for batch in feature_batches(stream(records(history, rng), rng), part):
+    for batch in feature_batches(stream(records(history, rng, pieces), rng), part):
         for row in batch.to_pylist():
             assert row.pop("stale_sources") == []
             assert row.pop("pipeline_version") == VIEW.pipeline_version
@@ -148,20 +156,38 @@ def computed(history: History, rng: Random) -> list[tuple[object, ...]]:
     return rows
 
 
-@pytest.mark.parametrize("share", range(10))
+@pytest.mark.parametrize("share", range(SHARES))
 def test_one_pass_equals_the_definitions(share: int) -> None:
-    for seed in range(share, HISTORIES // TOGETHER, 10):
+    for seed in range(share, HISTORIES // TOGETHER, SHARES):
         history = drawn(Random(seed), TOGETHER)
         assert computed(history, Random(-seed - 1)) == naive(history), f"seed {seed}"
 
 
 def test_histories_are_worth_comparing() -> None:
     """Every feature has many values, among them none, so that equality says something."""
-    rows = [row for seed in range(20) for row in naive(drawn(Random(seed), TOGETHER))]
+    rows = [row for seed in range(8) for row in naive(drawn(Random(seed), TOGETHER))]
     for index, name in enumerate(VIEW.columns[2 : 2 + len(VIEW.features)], start=2):
         values = [row[index] for row in rows]
         assert len(set(values)) >= 4, name
         assert max(values.count(value) for value in set(values)) < 0.97 * len(values), name
+
+
+@pytest.fixture(scope="module")
+def grouped() -> list[list[list[tuple[object, ...]]]]:
+    """Some histories, each computed from days that are one tile, two, or a tile per event, in three random orders."""
+    histories = [drawn(Random(-seed), TOGETHER) for seed in range(1, 6)]
+    return [[computed(history, Random(pieces), pieces) for pieces in (1, 2, 1_000)] for history in histories]
+
+
+@pytest.mark.parametrize("op", sorted({feature.op for feature in VIEW.features}))
+def test_merging_is_associative_and_commutative(op: str, grouped: list[list[list[tuple[object, ...]]]]) -> None:
+    columns = [place for place, feature in enumerate(VIEW.features, start=2) if feature.op == op]
+    for merged_days, halves, events in grouped:
+        for place in columns:
+            found = [row[place] for row in merged_days]
+            assert len(set(found)) > 1
+            assert [row[place] for row in halves] == found
+            assert [row[place] for row in events] == found
 
 
 def test_no_entity_is_split() -> None:

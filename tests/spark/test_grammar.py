@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from random import Random
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -305,3 +306,88 @@ def test_registers_and_ranks_of_hashes(spark: SparkSession) -> None:
         bits = f"{hashed % 2**64:064b}"
         assert register == int(bits[:12], 2)
         assert rank == len(bits[12:]) - len(bits[12:].lstrip("0")) + 1
+
+
+def newest(op: str, column: str, kind: str, events: int, **more: object) -> dict[str, object]:
+    return {**chosen(op, column, kind, events=events, **more), "name": f"{op}_{column}_{events}"}
+
+
+def test_the_newest_events(silver) -> None:
+    of = view(
+        newest("mean", "price", "double", 2),
+        newest("std", "price", "double", 3, min_events=3, default=-1),
+        newest("min", "price", "decimal(12,2)", 3),
+        newest("max", "price", "double", 5, min_events=2),
+        newest("sum", "items", "bigint", 2, where=[{"column": "gift", "equals": True}], default=0),
+    )
+    expected = {
+        date(2024, 2, 28): (10.0, -1.0, Decimal("10.00"), None, 1),
+        # 30 and 0.01; the sample deviation of 10, 30, 0.01; no second gift yet.
+        date(2024, 2, 29): (15.005, 15.270888, Decimal("0.01"), 30.0, 1),
+        # The sale without a price is none of the newest prices, but one of the newest gifts.
+        date(2024, 3, 1): (15.005, 15.270888, Decimal("0.01"), 30.0, 5),
+        date(2024, 3, 31): (6.5, 1.0, Decimal("5.00"), 30.0, 6),
+    }
+    rows = found(of, silver, *expected)
+    assert {day: row for (who, day), row in rows.items() if who == "ann"} == expected
+    assert rows["bob", date(2024, 3, 31)] == (-2.5, -1.0, Decimal("-2.50"), None, 0)
+    assert rows["eve", date(2024, 3, 31)] == (None, -1.0, None, None, 0)
+    # Alone, a date gets only the newest of what lies before it.
+    for day, row in expected.items():
+        assert found(of, silver, day)["ann", day] == row
+
+
+SELECTION = [{"column": "channel", "in": ["web", "app"]}]
+EVERYTHING = view(
+    SPENT,
+    LEAST,
+    {"name": "n", "type": "bigint", "op": "count", "window_days": 6},
+    {"name": "mean", "type": "double", "op": "mean", "value": PRICE, "window_days": 4},
+    {"name": "most", "type": "decimal(12,2)", "op": "max", "value": PRICE, "where": SELECTION},
+    {"name": "variance", "type": "double", "op": "variance", "value": PRICE, "window_days": 9},
+    {"name": "std", "type": "double", "op": "std", "value": PRICE},
+    {"name": "first_day", "type": "date", "op": "first_day", "where": SELECTION},
+    {"name": "last_day", "type": "date", "op": "last_day", "window_days": 3},
+    {"name": "since_first", "type": "int", "op": "days_since_first"},
+    {"name": "since_last", "type": "int", "op": "days_since_last", "cap": 4, "default": 9},
+    {"name": "to_ship", "type": "double", "op": "mean", "value": {"kind": "days_between", "start": "at", "end": "shipped"}, "available": "shipped"},
+    {"name": "hour", "type": "int", "op": "most_frequent", "value": {"kind": "part", "part": "hour", "of": "at"}, "window_days": 8},
+    chosen("first", "channel", "string", window_days=5),
+    chosen("last", "channel", "string"),
+    chosen("last", "price", "double", available="shipped"),
+    chosen("distinct", "channel", "int", window_days=7),
+    chosen("distinct", "items", "int", available="shipped", window_days=12),
+    chosen("distinct_approx", "price", "int", window_days=10),
+    chosen("most_frequent", "channel", "string", where=[{"column": "items", "at_least": 2}]),
+    chosen("most_frequent", "price", "decimal(12,2)", window_days=11),
+    newest("mean", "price", "double", 3),
+    newest("std", "price", "double", 8, min_events=2),
+    newest("max", "items", "int", 5, where=SELECTION),
+    derived=[RATIO, APART, {"name": "spread", "type": "double", "op": "ratio", "of": ["std", "mean"]}],
+)  # fmt: skip
+
+
+def test_one_pass_is_a_pass_per_date_in_any_order(spark: SparkSession, silver) -> None:
+    rng = Random(5)
+    sales = [
+        (
+            number,
+            rng.choice(["ann", "bob", "eve"]),
+            rng.choice([None, Decimal("1.00"), Decimal("-2.50"), Decimal("99999999.99"), Decimal(rng.randrange(900)).scaleb(-2)]),
+            rng.choice([None, 1, 2, 3]),
+            rng.choice([None, "web", "app", "shop"]),
+            None,
+            None,
+            rng.choice([None, date(2024, 2, rng.randint(20, 29)), date(2024, 3, rng.randint(1, 9))]),
+            instant(*rng.choice([(2, rng.randint(15, 29)), (3, rng.randint(1, 8))]), rng.choice([0, 1, 23])),
+        )
+        for number in range(220)
+    ]  # fmt: skip
+    days = [date(2024, 2, 20), date(2024, 2, 29), date(2024, 3, 1), date(2024, 3, 7)]
+    whole = found(EVERYTHING, {**silver, "sales": spark.createDataFrame(sales, ROWS)}, *days)
+    assert len(whole) == 12
+    rng.shuffle(sales)
+    shuffled = {**silver, "sales": spark.createDataFrame(sales, ROWS).repartition(7)}
+    for day in (days[1], days[3]):
+        alone = found(EVERYTHING, shuffled, day)
+        assert alone == {place: row for place, row in whole.items() if place[1] == day}

@@ -5,8 +5,18 @@ from typing import get_args
 import pytest
 
 from headwater.catalogue.entries import columns_of
-from headwater.catalogue.wording import SUBJECTS, allowance, definition, membership, usable, when_late, window
-from headwater.config.features import Aggregate, FeatureView, Op
+from headwater.catalogue.wording import (
+    SUBJECTS,
+    allowance,
+    definition,
+    derivation,
+    membership,
+    usable,
+    when_late,
+    window,
+)
+from headwater.config.aggregates import Aggregate, Derived, Op
+from headwater.config.features import FeatureView
 from headwater.config.gates import FreshnessGate
 
 AMOUNT = {"kind": "column", "column": "amount"}
@@ -32,6 +42,48 @@ MEANT: dict[str, tuple[dict[str, object], str]] = {
     "max": (
         {"type": "int", "value": AMOUNT, "window_days": 1, "cap": 0, "default": -1},
         "greatest amount on the date itself, UTC, at most 0; -1 when no row matches",
+    ),
+    "variance": (
+        {"type": "double", "value": AMOUNT, "events": 5, "min_events": 3},
+        "sample variance of amount over the newest 5 events up to the date, UTC, itself included, where there are at least "
+        "3, rounded to six decimals; null when no row matches",
+    ),
+    "std": (
+        {"type": "double", "value": AMOUNT},
+        f"sample standard deviation of amount {EVER}, rounded to six decimals; null when no row matches",
+    ),
+    "first": (
+        {
+            "type": "string",
+            "value": AMOUNT,
+            "where": [{"part": "weekend", "of": "at", "equals": True}],
+            "default": "none",
+        },
+        f"first amount by event time where the weekend of at (UTC) is true {EVER}; none when no row matches",
+    ),
+    "last": (
+        {
+            "type": "int",
+            "value": AMOUNT,
+            "where": [{"column": "n", "at_least": 1, "at_most": 5}, {"column": "x", "is_null": False}],
+        },
+        f"last amount by event time where n is at least 1 and at most 5 and x is known {EVER}; null when no row matches",
+    ),
+    "distinct": (
+        {
+            "type": "int",
+            "value": {"kind": "part", "part": "hour", "of": "at"},
+            "where": [{"column": "n", "in": ["a", "b"]}],
+        },
+        f"number of different values of the hour of at (UTC) where n is one of 'a', 'b' {EVER}; null when no row matches",
+    ),
+    "distinct_approx": (
+        {"type": "int", "value": AMOUNT, "window_days": 7},
+        f"about the number of different values of amount (within 1.6% in most cases) {WEEK}; null when no row matches",
+    ),
+    "most_frequent": (
+        {"type": "string", "value": AMOUNT},
+        f"most frequent amount, of several the smallest {EVER}; null when no row matches",
     ),
     "first_day": (
         {"type": "date", "default": "1970-01-01"},
@@ -61,6 +113,17 @@ def test_every_operation_has_words_and_a_sentence_here() -> None:
 def test_definition(op: str) -> None:
     declared, meant = MEANT[op]
     assert definition(feature(op, **declared), "clicks") == meant
+
+
+@pytest.mark.parametrize(
+    ("op", "declared", "meant"),
+    [
+        ("ratio", {"type": "double", "cap": 3, "default": 0}, "a divided by b, rounded to six decimals, at most 3; 0.0 where one of them is unknown or b is zero"),
+        ("difference", {"type": "int"}, "a minus b; null where one of them is unknown"),
+    ],
+)  # fmt: skip
+def test_derivation(op: str, declared: dict[str, object], meant: str) -> None:
+    assert derivation(Derived.model_validate({"name": "f", "op": op, "of": ["a", "b"], **declared})) == meant
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from headwater.config.aggregates import Aggregate, Derived
 from headwater.config.base import parse_spec
 from headwater.config.features import FeatureView
 from headwater.errors import ConfigError
+from headwater.features.tilesets import tile_sets
 
 FILE = Path("conf/features/v.yaml")
 AMOUNT = {"kind": "column", "column": "amount"}
@@ -62,6 +63,61 @@ def test_derived_features(derived: list[dict[str, object]], parts: list[str]) ->
     message = refusal(document(SPENT, SEEN, FIRST, derived=tuple(derived)))
     for part in parts:
         assert part in message
+
+
+MEAN = {"name": "f", "type": "double", "op": "mean", "value": AMOUNT}
+
+
+@pytest.mark.parametrize(
+    ("feature", "part"),
+    [
+        ({**MEAN, "events": 0}, "greater than or equal to 1"),
+        ({**MEAN, "events": 1001}, "less than or equal to 1000"),
+        ({**MEAN, "events": 3, "window_days": 7}, "`events` stands without `window_days` and `available`"),
+        ({**MEAN, "events": 3, "available": "settled"}, "`events` stands without"),
+        ({**MEAN, "events": 3, "min_events": 4}, "there are never 4 of 3"),
+        ({**MEAN, "min_events": 2}, "min_events is for features over the newest `events`"),
+        ({**MEAN, "op": "last", "events": 3}, "there is no last of the newest events"),
+        ({**MEAN, "op": "count", "events": 3, "value": None, "type": "int"}, "there is no count of the newest events"),
+        ({**MEAN, "op": "std", "type": "decimal(18,2)"}, "op std cannot give a decimal(18,2)"),
+        ({**MEAN, "op": "distinct", "type": "string"}, "op distinct cannot give a string"),
+        ({**MEAN, "op": "distinct", "value": None}, "op distinct needs a value"),
+        ({**MEAN, "op": "first", "type": "string", "cap": 3}, "a string has no cap"),
+        ({**MEAN, "op": "last", "type": "string", "default": 3}, "the default 3 is no string"),
+        ({**MEAN, "op": "median"}, "median"),
+    ],
+)  # fmt: skip
+def test_aggregates(feature: dict[str, object], part: str) -> None:
+    message = refusal(document(SPENT, feature))
+    assert "groups[0].features[1]" in message
+    assert part in message
+
+
+def test_features_that_read_the_same_share_tiles() -> None:
+    channel, web = {"kind": "column", "column": "channel"}, [{"column": "channel", "equals": "web"}]
+    given = document(
+        SPENT,
+        {"name": "a", "type": "int", "op": "distinct", "value": channel, "window_days": 7},
+        {"name": "b", "type": "string", "op": "most_frequent", "value": channel, "where": web},
+        {"name": "c", "type": "int", "op": "distinct", "value": AMOUNT},
+        {"name": "d", "type": "int", "op": "distinct_approx", "value": AMOUNT},
+        {**MEAN, "name": "e", "events": 3},
+        {**MEAN, "name": "f", "op": "max", "events": 9},
+        {**MEAN, "name": "g", "events": 3, "where": web},
+        SEEN,
+    )
+    found = {
+        each.kind: (each.grain, [f.name for f in each.features])
+        for each in tile_sets(FeatureView.model_validate(given))
+    }
+    assert found == {
+        1: ("day", ["spent", "seen"]),
+        2: ("value", ["a", "b"]),
+        3: ("value", ["c"]),
+        4: ("register", ["d"]),
+        5: ("event", ["e", "f"]),
+        6: ("event", ["g"]),
+    }
 
 
 def test_derived_features_come_in_turn() -> None:

@@ -4,6 +4,7 @@ from datetime import date
 
 from headwater.catalogue.facts import Catalogue, Entry, Lineage, Publication, Statistics
 from headwater.catalogue.wording import allowance, grain, when_late
+from headwater.config.aggregates import Aggregate, Derived
 from headwater.config.base import JsonValue
 
 NOT_PUBLISHED = "not published yet"
@@ -36,9 +37,11 @@ def document(catalogue: Catalogue) -> dict[str, JsonValue]:
 
 def _feature(catalogue: Catalogue, entry: Entry) -> dict[str, JsonValue]:
     declared = entry.aggregate.model_dump(mode="json", exclude=_TOLD_ELSEWHERE) if entry.aggregate else {}
+    if isinstance(entry.aggregate, Aggregate):
+        declared["where"] = [each.model_dump(mode="json", exclude_none=True) for each in entry.aggregate.where]
     return {
         "name": entry.name,
-        "kind": "aggregate" if entry.aggregate else "attribute",
+        "kind": _kind(entry),
         "type": entry.type,
         "definition": entry.definition,
         "description": entry.description,
@@ -51,6 +54,12 @@ def _feature(catalogue: Catalogue, entry: Entry) -> dict[str, JsonValue]:
         "last_published": _last_published(catalogue, entry),
         "statistics": _statistics(entry.statistics, catalogue.publication) if entry.statistics else None,
     }
+
+
+def _kind(entry: Entry) -> str:
+    if entry.aggregate is None:
+        return "attribute"
+    return "derived" if isinstance(entry.aggregate, Derived) else "aggregate"
 
 
 def _lineage(lineage: Lineage) -> dict[str, JsonValue]:

@@ -1,11 +1,13 @@
 """From `conf/` to the entries of the catalogue: what is declared, where it comes from, and what was published of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from headwater.catalogue.facts import Catalogue, Entry, Lineage, Publication, Query
-from headwater.catalogue.wording import attribute, definition, membership
-from headwater.config.features import Aggregate, FeatureGroup
+from headwater.catalogue.wording import attribute, definition, derivation, membership
+from headwater.config.aggregates import Aggregate, Derived
+from headwater.config.features import FeatureGroup
 from headwater.config.project import Project
 from headwater.config.sources import FilesSource, JdbcSource, MongoSource
 from headwater.config.tables import TableContract
@@ -24,6 +26,7 @@ def catalogue_of(
     """
     view, members = project.view, project.tables[project.view.population.table]
     aggregates = [_aggregate(project, group, each, publication) for group in view.groups for each in group.features]
+    derived = _derived(project, {each.name: each for each in aggregates}, publication)
     attributes = [_attribute(project, members, name, publication) for name in view.attributes]
     history, latest = tables
     return Catalogue(
@@ -31,7 +34,7 @@ def catalogue_of(
         entity_type=_types(members)[members.entity],
         population=_lineage(project, members, (members.entity, view.population.since)),
         membership=membership(view, members.kind),
-        entries=(*aggregates, *attributes),
+        entries=(*aggregates, *derived, *attributes),
         history=history,
         latest=latest,
         queries=tuple(queries),
@@ -57,6 +60,35 @@ def _aggregate(project: Project, group: FeatureGroup, feature: Aggregate, publis
     )
 
 
+def _derived(project: Project, found: dict[str, Entry], published: Publication | None) -> list[Entry]:
+    """Features of features, in declared order; each is shown where the first of its two comes from."""
+    for feature in project.view.derived_in_turn:
+        operands = [found[name] for name in feature.of]
+        found[feature.name] = _derived_entry(project, feature, operands, published)
+    return [found[feature.name] for feature in project.view.derived]
+
+
+def _derived_entry(
+    project: Project, feature: Derived, operands: Sequence[Entry], published: Publication | None
+) -> Entry:
+    first, second = operands
+    shared = second.lineage.columns if second.lineage.silver == first.lineage.silver else ()
+    return replace(
+        first,
+        name=feature.name,
+        type=feature.type,
+        definition=derivation(feature),
+        aggregate=feature,
+        event_time=None,
+        lineage=replace(first.lineage, columns=tuple(dict.fromkeys((*first.lineage.columns, *shared)))),
+        owner=feature.owner or project.view.owner,
+        tags=tuple(dict.fromkeys((*feature.tags, *project.view.tags))),
+        description=feature.description,
+        carried=any(each.carried for each in operands),
+        statistics=published.statistics.get(feature.name) if published else None,
+    )
+
+
 def _attribute(project: Project, members: TableContract, name: str, published: Publication | None) -> Entry:
     return Entry(
         name=name,
@@ -76,10 +108,10 @@ def _attribute(project: Project, members: TableContract, name: str, published: P
 
 def columns_of(feature: Aggregate, event_time: str) -> tuple[str, ...]:
     """Silver columns that decide a feature: what it reads, what it asks of a row, and when the row counts."""
-    read = feature.value.model_dump(exclude={"kind"}).values() if feature.value else ()
-    asked = [condition.column for condition in feature.where]
+    read = feature.value.columns if feature.value else ()
+    asked = [condition.read for condition in feature.where]
     known = [feature.available] if feature.available else []
-    return tuple(dict.fromkeys((*map(str, read), *asked, event_time, *known)))
+    return tuple(dict.fromkeys((*read, *asked, event_time, *known)))
 
 
 def _lineage(project: Project, contract: TableContract, columns: tuple[str, ...]) -> Lineage:

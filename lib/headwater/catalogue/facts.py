@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from headwater.config.features import Aggregate, FeatureView
+from headwater.config.aggregates import Aggregate, Derived
+from headwater.config.features import FeatureView
 from headwater.config.gates import FreshnessGate
 
 
@@ -91,7 +92,7 @@ class Entry:
         type: as the table has it.
         definition: what a value means, in words.
         aggregate: how it is declared; None for an attribute.
-        event_time: the column that says when a row happened; None for an attribute.
+        event_time: the column that says when a row happened; None for what is computed from no rows.
         freshness: what its source allows; None: it is never too old.
         carried: whether the newest date keeps older values, because the source was late.
         statistics: None while there are none.
@@ -100,7 +101,7 @@ class Entry:
     name: str
     type: str
     definition: str
-    aggregate: Aggregate | None
+    aggregate: Aggregate | Derived | None
     event_time: str | None
     lineage: Lineage
     freshness: FreshnessGate | None

@@ -7,6 +7,7 @@ from datetime import date
 from headwater.catalogue.document import NOT_PUBLISHED
 from headwater.catalogue.facts import Catalogue, Entry, Publication
 from headwater.catalogue.wording import grain, usable
+from headwater.config.aggregates import Derived
 from headwater.pages.numbers import brief, share
 
 WIDTH = 100
@@ -44,8 +45,11 @@ def _cells(entry: Entry) -> tuple[str, ...]:
 def _computed(entry: Entry) -> str:
     if entry.aggregate is None:
         return "attribute"
-    days = entry.aggregate.window_days
-    return f"{entry.aggregate.op}, {'all' if days is None else f'{days} d'}"
+    if isinstance(entry.aggregate, Derived):
+        return f"{entry.aggregate.op} of two"
+    days, events = entry.aggregate.window_days, entry.aggregate.events
+    within = f"newest {events}" if events else "all" if days is None else f"{days} d"
+    return f"{entry.aggregate.op}, {within}"
 
 
 def _short(value: float | date | None) -> str:

@@ -7,8 +7,10 @@ subject       window                                                       no ma
 from collections.abc import Mapping
 from typing import Literal, assert_never
 
-from headwater.config.features import Aggregate, ColumnValue, DaysBetween, Equals, FeatureView, Op
+from headwater.config.aggregates import Aggregate, Derived, Op
+from headwater.config.features import FeatureView
 from headwater.config.gates import FreshnessGate
+from headwater.config.rows import CalendarPart, ColumnValue, Condition, DaysBetween, Part, Scalar
 
 # An operation is a line here: what it gives, of the `{value}` that it reads or of rows of the `{table}`.
 SUBJECTS: Mapping[Op, str] = {
@@ -17,12 +19,26 @@ SUBJECTS: Mapping[Op, str] = {
     "mean": "mean of {value}",
     "min": "least {value}",
     "max": "greatest {value}",
+    "variance": "sample variance of {value}",
+    "std": "sample standard deviation of {value}",
+    "first": "first {value} by event time",
+    "last": "last {value} by event time",
+    "distinct": "number of different values of {value}",
+    "distinct_approx": "about the number of different values of {value} (within 1.6% in most cases)",
+    "most_frequent": "most frequent {value}, of several the smallest",
     "first_day": "day of the first row of {table}",
     "last_day": "day of the last row of {table}",
     "days_since_first": "days since the first row of {table}",
     "days_since_last": "days since the last row of {table}",
 }
-_ROUNDED: Mapping[Op, str] = {"mean": ", rounded to six decimals"}
+_ROUNDED = dict.fromkeys(("mean", "variance", "std"), ", rounded to six decimals")
+_PARTS: Mapping[Part, str] = {
+    "hour": "hour",
+    "day_of_week": "day of the week (Monday is 1)",
+    "month": "month",
+    "quarter": "quarter",
+    "weekend": "weekend",
+}
 _FOR_ALL = "over all history up to the date, UTC, itself included"
 
 
@@ -34,7 +50,8 @@ def definition(feature: Aggregate, table: str) -> str:
         table: the silver table that it is computed from.
     """
     subject = SUBJECTS[feature.op].format(value=_value(feature), table=table)
-    parts = [subject, *_conditions(feature), window(feature.window_days)]
+    within = window(feature.window_days) if feature.events is None else newest(feature.events, feature.min_events)
+    parts = [subject, *_conditions(feature), within]
     words = " ".join(parts)
     if feature.available:
         words += f", only rows whose {feature.available} is on or before the date"
@@ -53,7 +70,23 @@ def window(days: int | None) -> str:
     )
 
 
-def no_match(feature: Aggregate) -> str:
+def derivation(feature: Derived) -> str:
+    """What a value computed from two other features means."""
+    above, below = feature.of
+    unknown = f"{no_match(feature)} where one of them is unknown"
+    most = "" if feature.cap is None else f", at most {feature.cap}"
+    if feature.op == "ratio":
+        return f"{above} divided by {below}, rounded to six decimals{most}; {unknown} or {below} is zero"
+    return f"{above} minus {below}{most}; {unknown}"
+
+
+def newest(events: int, least: int) -> str:
+    """Which events count."""
+    some = f", where there are at least {least:,}" if least > 1 else ""
+    return f"over the newest {events:,} events up to the date, UTC, itself included{some}"
+
+
+def no_match(feature: Aggregate | Derived) -> str:
     """The value without a matching row, with the digits that its type has."""
     if feature.default is None:
         return "null"
@@ -128,6 +161,8 @@ def _value(feature: Aggregate) -> str:
             return column
         case DaysBetween(start=start, end=end):
             return f"the days from {start} to {end}"
+        case CalendarPart(part=part, of=of):
+            return f"the {_PARTS[part]} of {of} (UTC)"
         case _:
             assert_never(feature.value)
 
@@ -136,10 +171,21 @@ def _conditions(feature: Aggregate) -> list[str]:
     """What must hold for a row to count; operations on rows count those only that have their value."""
     met = [_condition(each) for each in feature.where]
     if "{value}" not in SUBJECTS[feature.op] and feature.value is not None:
-        named = feature.value.model_dump(exclude={"kind"}).values()
-        met += [f"{column} is known" for column in named]
+        met += [f"{column} is known" for column in feature.value.columns]
     return [f"where {' and '.join(met)}"] if met else []
 
 
-def _condition(condition: Equals) -> str:
-    return f"{condition.column} is '{condition.equals}'"
+def _condition(condition: Condition) -> str:
+    read = f"the {_PARTS[condition.part]} of {condition.of} (UTC)" if condition.part else condition.read
+    if condition.is_null is not None:
+        return f"{read} is {'missing' if condition.is_null else 'known'}"
+    if condition.equals is not None:
+        return f"{read} is {_said(condition.equals)}"
+    if condition.among is not None:
+        return f"{read} is one of {', '.join(map(_said, condition.among))}"
+    limits = (("at least", condition.at_least), ("at most", condition.at_most))
+    return f"{read} is {' and '.join(f'{words} {_said(limit)}' for words, limit in limits if limit is not None)}"
+
+
+def _said(value: Scalar) -> str:
+    return f"'{value}'" if isinstance(value, str) else str(value).lower()

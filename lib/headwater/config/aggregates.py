@@ -34,6 +34,8 @@ ARITHMETIC: frozenset[Op] = frozenset({"sum", "mean", "variance", "std", "min", 
 CHOOSING: frozenset[Op] = frozenset({"first", "last", "most_frequent"})
 # Ops that only tell values apart.
 COUNTING: frozenset[Op] = frozenset({"distinct", "distinct_approx"})
+# Ops over the newest events.
+ROLLING: frozenset[Op] = frozenset({"sum", "mean", "variance", "std", "min", "max"})
 _NEED_VALUE = ARITHMETIC | CHOOSING | COUNTING
 _NUMERIC = re.compile(r"^(?:int|bigint|double|decimal\((?P<precision>\d+),(?P<scale>\d+)\))$")
 _ANY = re.compile(rf"^(?:string|date)$|{_NUMERIC.pattern}")
@@ -76,6 +78,14 @@ class Aggregate(Spec):
     window_days: int | None = Field(
         default=None, ge=1, le=3660, description="Days that end with the date; none = all history up to it."
     )
+    events: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Instead of a window: the newest rows that count, up to the date. For `sum`, `mean`, `variance`, "
+        "`std`, `min` and `max`.",
+    )
+    min_events: int = Field(default=1, ge=1, description="How many of those there have to be at least.")
     available: Name | None = Field(default=None, description="Date since when the fact could be known.")
     default: int | float | str | None = Field(default=None, description="Value when no row matches.")
     cap: int | None = Field(default=None, description="Greatest value; above it, it stands in its place.")
@@ -89,6 +99,21 @@ class Aggregate(Spec):
             message = f"op {self.op} needs a value"
             raise ValueError(message)
         _check_cell(self)
+        return self
+
+    @model_validator(mode="after")
+    def _events_stand_alone(self) -> "Aggregate":
+        problem = ""
+        if self.events is None and self.min_events > 1:
+            problem = "min_events is for features over the newest `events`"
+        if self.events is not None and self.op not in ROLLING:
+            problem = f"there is no {self.op} of the newest events; one of {', '.join(sorted(ROLLING))}"
+        if self.events is not None and (self.window_days is not None or self.available):
+            problem = "`events` stands without `window_days` and `available`"
+        if self.events is not None and self.min_events > self.events:
+            problem = f"min_events is above events: there are never {self.min_events} of {self.events}"
+        if problem:
+            raise ValueError(problem)
         return self
 
 

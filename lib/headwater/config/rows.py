@@ -24,6 +24,11 @@ class ColumnValue(Spec):
         description="Column of the table. What computes needs whole numbers or decimals; a double has no exact sum."
     )
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (self.column,)
+
 
 class DaysBetween(Spec):
     """The aggregate reads whole days from one date column to another."""
@@ -31,6 +36,11 @@ class DaysBetween(Spec):
     kind: Literal["days_between"] = "days_between"
     start: Name = Field(description="Date column that the days are counted from.")
     end: Name = Field(description="Date column that they are counted to.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (self.start, self.end)
 
 
 class CalendarPart(Spec):
@@ -41,6 +51,11 @@ class CalendarPart(Spec):
         description="`hour` 0 to 23, `day_of_week` 1 (Monday) to 7, `month`, `quarter`, or `weekend` (1 or 0)."
     )
     of: Name = Field(description="Date or timestamp column; a date has no hour.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (self.of,)
 
 
 Value = Annotated[ColumnValue | DaysBetween | CalendarPart, Field(discriminator="kind")]

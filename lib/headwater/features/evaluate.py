@@ -3,9 +3,9 @@
 tiles (n: entity, days, states) ──intervals, kernel──> states (entities x dates) ──at the rows──> finished numbers
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,14 @@ from headwater.config.aggregates import Aggregate
 from headwater.features.algebra import Numbers, State, filled, operation
 from headwater.features.kernel import Integers, Intervals, Span, state
 from headwater.features.keyed import distinct, most_frequent, pairs
-from headwater.features.records import Records, column_values, counts, merged_state
+from headwater.features.records import Records, column_values, counts, days, merged_state
+from headwater.features.rolling import newest, newest_state
 from headwater.features.sketch import distinct_approx
-from headwater.features.tilesets import KEY, TileSet
+from headwater.features.tilesets import KEY, TIME, Grain, TileSet
+
+Places: TypeAlias = Mapping[str, Sequence[str]]
+# States at the rows, the texts that values among them are places in, and what of them could be kept: whole grids.
+Found: TypeAlias = tuple[dict[str, Integers], pa.Array | None, dict[str, Integers]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +80,28 @@ def evaluate(tile_set: TileSet, records: Records, rows: Rows, scales: Mapping[st
     last: dict[tuple[str, str], Integers] = {}
     for feature in tile_set.features:
         places = {each.name: tile_set.places[feature.name, each.name] for each in operation(feature.op).states}
-        of = _of_windows if tile_set.grain == "day" else _of_keys
-        states, labels, merged = of(feature, places, records, rows)
+        states, labels, merged = _of_grain(tile_set.grain)(feature, places, records, rows)
         numbers = operation(feature.op).finalize(states, rows.day, scales[feature.name])
-        found[feature.name] = replace(numbers, labels=labels)
+        enough = states["n"] >= feature.min_events
+        found[feature.name] = replace(numbers, known=numbers.known & enough, labels=labels)
         last |= {(feature.name, name): grid[:, -1] for name, grid in merged.items()}
     return Evaluated(found, last)
 
 
-_Found: TypeAlias = tuple[dict[str, Integers], pa.Array | None, dict[str, Integers]]
+def _of_grain(grain: Grain) -> Callable[[Aggregate, Places, Records, Rows], Found]:
+    match grain:
+        case "day":
+            return _of_windows
+        case "value" | "register":
+            return _of_keys
+        case "event":
+            return _of_events
+        case _:
+            assert_never(grain)
 
 
-def _of_windows(feature: Aggregate, places: Mapping[str, Sequence[str]], records: Records, rows: Rows) -> _Found:
-    """States of a window at the rows, the texts that a pair's values are places in, and states that could be kept."""
+def _of_windows(feature: Aggregate, places: Places, records: Records, rows: Rows) -> Found:
+    """States of a window."""
     found: dict[str, Integers] = {}
     merged: dict[str, Integers] = {}
     labels = None
@@ -103,7 +117,7 @@ def _of_windows(feature: Aggregate, places: Mapping[str, Sequence[str]], records
     return found, labels, merged
 
 
-def _of_keys(feature: Aggregate, places: Mapping[str, Sequence[str]], records: Records, rows: Rows) -> _Found:
+def _of_keys(feature: Aggregate, places: Places, records: Records, rows: Rows) -> Found:
     """Of the keys that count, how many there are, or the most frequent one and the texts it is a place in."""
     (contributed,) = (records.table[name] for columns in places.values() for name in columns)
     counting = pc.is_valid(contributed)
@@ -120,6 +134,15 @@ def _of_keys(feature: Aggregate, places: Mapping[str, Sequence[str]], records: R
     if not is_number:
         return {"n": n, "value": best}, labels, {}
     return {"n": n, "value": labels.to_numpy()[best] if len(labels) else best}, None, {}
+
+
+def _of_events(feature: Aggregate, places: Places, records: Records, rows: Rows) -> Found:
+    """States of the newest events."""
+    wanted = operation(feature.op).states
+    values = [column_values(records.table[places[each.name][0]], each.monoid) for each in wanted]
+    events = (records.entity, records.happened, days(records.table, TIME), *values)
+    of = newest(events, (rows.entity, rows.day), feature.events or 0)
+    return {each.name: newest_state(each.monoid, own, of) for each, own in zip(wanted, values, strict=True)}, None, {}
 
 
 def _of_pairs(

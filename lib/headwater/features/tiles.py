@@ -7,7 +7,7 @@ A tile holds what its day contributes, so a window is a merge of tiles and a lat
 
 from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from headwater.config.tables import TableContract
@@ -15,11 +15,13 @@ from headwater.features.algebra import Occurrence, State, merge_column, operatio
 from headwater.features.kernel import ALWAYS, Span
 from headwater.features.rows import contribution, day_of, time_of, value_of
 from headwater.features.sketch import register_of
-from headwater.features.tilesets import FROM, KEY, UNTIL, TileSet
+from headwater.features.tilesets import FROM, KEY, TIME, UNTIL, TileSet
+
+_RANK = "_rank"
 
 
 def tiles(events: DataFrame, tile_set: TileSet, contract: TableContract, span: Span) -> DataFrame:
-    """Merge the events that can count on the dates of a span, by day.
+    """Merge the events that can count on the dates of a span, by day; of a set of grain `event`, only choose them.
 
     Days that lie before every window are one tile per entity: they count for lifetime features only, and for those
     it does not matter when before the span they were.
@@ -33,8 +35,11 @@ def tiles(events: DataFrame, tile_set: TileSet, contract: TableContract, span: S
     Returns:
         The contract's entity column, `_from` (event day since 1970), `_until` (the day since when the fact is known;
         null: not known yet), of a keyed set `_key` (value or register, as text), and the states as `_s0`, `_s1`, ..
-        (`tile_set.places`); one row per entity, both days and key.
+        (`tile_set.places`); one row per entity, both days and key. Of grain `event` there is a row per event, with
+        `_time` (microseconds since 1970).
     """
+    if tile_set.grain == "event":
+        return _newest_events(events, tile_set, contract, span)
     day = day_of(tile_set.group.event_time)
     finite = [feature.window_days for feature in tile_set.features if feature.window_days is not None]
     earliest = span.first - max(finite, default=1) + 1
@@ -75,6 +80,21 @@ def contributions(
         *_contributed(tile_set, contract),
         *others,
     )
+
+
+def _newest_events(events: DataFrame, tile_set: TileSet, contract: TableContract, span: Span) -> DataFrame:
+    """Events of the span, and of those before it the newest that its first date may look at, with all of one instant.
+
+    The rank is cut off before the shuffle (Spark's window group limit), so that of a long history little is moved.
+    """
+    time = time_of(tile_set.group.event_time)
+    columns = [day_of(tile_set.group.event_time).alias(FROM), F.lit(None).cast("bigint").alias(UNTIL), time.alias(TIME)]
+    prepared = events.select(contract.entity, *columns, *_contributed(tile_set, contract))
+    counting = prepared.where(F.coalesce(*(places[0] for _, places in _states(tile_set))).isNotNull())
+    newest_first = Window.partitionBy(contract.entity).orderBy(F.col(TIME).desc())
+    ranked = counting.where(F.col(FROM) < span.first).withColumn(_RANK, F.rank().over(newest_first))
+    before = ranked.where(F.col(_RANK) <= tile_set.most_events).drop(_RANK)
+    return counting.where(F.col(FROM).between(span.first, span.last)).unionByName(before)
 
 
 def _states(tile_set: TileSet) -> list[tuple[State, tuple[str, ...]]]:

@@ -3,6 +3,7 @@
     day       entity, event day, available day                  sums, means, extremes, days, first and last values
     value     entity, event day, available day, value           distinct values, the most frequent one
     register  entity, event day, available day, register        distinct values by sketch
+    event     entity, event day, time (one row per event)       the newest N events
 
 A tile set is one kind of records in the stream that the blocks are cut from, and one table when tiles are stored.
 """
@@ -15,11 +16,11 @@ from headwater.config.aggregates import Aggregate
 from headwater.config.features import FeatureGroup, FeatureView
 from headwater.features.algebra import operation
 
-Grain: TypeAlias = Literal["day", "value", "register"]
+Grain: TypeAlias = Literal["day", "value", "register", "event"]
 
-# Columns of the stream: which kind of record, its days, the value or register of a keyed tile, and of a stored one
-# whether a checkpoint counts the tile already.
-KIND, FROM, UNTIL, KEY, COUNTED = "_kind", "_from", "_until", "_key", "_counted"
+# Columns of the stream: which kind of record, its days, the value or register of a keyed tile, the instant of an event,
+# and of a stored tile whether a checkpoint counts it already.
+KIND, FROM, UNTIL, KEY, TIME, COUNTED = "_kind", "_from", "_until", "_key", "_time", "_counted"
 MEMBER = 0
 
 
@@ -51,6 +52,11 @@ class TileSet:
         return next((feature.available for feature in self.features if feature.available), None)
 
     @property
+    def most_events(self) -> int:
+        """How many of the newest events a feature looks at; 0 where none does."""
+        return max(feature.events or 0 for feature in self.features)
+
+    @property
     def places(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
         """Per (feature, state), the columns that carry it: `_s0`, `_s1`, .., and `_t3` for the text of a pair."""
         found: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -78,6 +84,8 @@ def tile_sets(view: FeatureView) -> tuple[TileSet, ...]:
 
 def grain_of(feature: Aggregate) -> Grain:
     """What a tile of a feature stands for."""
+    if feature.events is not None:
+        return "event"
     match feature.op:
         case "distinct" | "most_frequent":
             return "value"
@@ -88,5 +96,7 @@ def grain_of(feature: Aggregate) -> Grain:
 
 
 def _read(feature: Aggregate, grain: Grain) -> str:
-    """What features of a tile set have in common beside table and grain: if it is keyed, the value."""
-    return "" if grain == "day" else feature.model_dump_json(include={"value"})
+    """What features of a tile set have in common beside table and grain: the value, and of events the conditions."""
+    if grain == "day":
+        return ""
+    return feature.model_dump_json(include={"value", "where"} if grain == "event" else {"value"})

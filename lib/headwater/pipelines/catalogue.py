@@ -33,7 +33,7 @@ def feature_catalogue(runtime: Runtime) -> Catalogue:
         latest=latest,
         entity=view.entity,
         entity_type=next(column.type for column in members.columns if column.name == members.entity),
-        columns=[*(feature.name for feature in view.aggregates), *view.attributes],
+        columns=[*(feature.name for feature in view.features), *view.attributes],
         ttl_days=view.ttl_days,
         newest=publication.last if publication else runtime.clock().date() - timedelta(days=1),
     )
