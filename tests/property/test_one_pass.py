@@ -190,6 +190,13 @@ def test_merging_is_associative_and_commutative(op: str, grouped: list[list[list
             assert [row[place] for row in events] == found
 
 
+def test_pairs_may_be_worked_off_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entity's keys need not fit one grid."""
+    monkeypatch.setattr("headwater.features.keyed._CELLS", 1)
+    history = drawn(Random(3), 5)
+    assert computed(history, Random(4)) == naive(history)
+
+
 def test_no_entity_is_split() -> None:
     found = [{"who": who, "_kind": 1, "_from": 0} for who in "aaaabbcdddde"]
     for seed in range(200):

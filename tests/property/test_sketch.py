@@ -56,3 +56,11 @@ def test_order_and_grouping_cannot_be_seen() -> None:
             merged[place] = max(merged.get(place, 0), rank[each])
         parts = np.array([(at, most) for (_, at), most in merged.items()])
         assert of_tiles(np.zeros(len(parts), np.int64), parts[:, 0], parts[:, 1], 1) == whole
+
+
+def test_registers_may_be_worked_off_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(13)
+    register, rank, entity = rng.integers(0, 4096, 9_000), rng.geometric(0.5, 9_000), rng.integers(0, 2, 9_000)
+    whole = of_tiles(entity, register, rank, 2)
+    monkeypatch.setattr("headwater.features.keyed._CELLS", 1_000)
+    assert of_tiles(entity, register, rank, 2).tolist() == whole.tolist()

@@ -99,6 +99,10 @@ def found(of: FeatureView, silver: dict[str, DataFrame], *days: date) -> dict[tu
     return {(row[0], row[1]): tuple(row)[2:] for row in rows.collect()}
 
 
+def chosen(op: str, column: str, kind: str, **more: object) -> dict[str, object]:
+    return {"name": f"{op}_{column}", "type": kind, "op": op, "value": {"kind": "column", "column": column}, **more}
+
+
 def test_variance_and_standard_deviation(silver) -> None:
     of = view(
         {"name": "variance_2d", "type": "double", "op": "variance", "value": PRICE, "window_days": 2},
@@ -112,6 +116,15 @@ def test_variance_and_standard_deviation(silver) -> None:
     assert rows["ann", date(2024, 3, 1)] == (449.70005, 15.270888)
     assert rows["ann", date(2024, 3, 31)] == (1.0, 10.479886)
     assert rows["bob", date(2024, 3, 31)] == (None, -1.0)
+
+
+def test_to_count_values_they_need_not_be_numbers(spark: SparkSession, silver) -> None:
+    weights = [(9, "eve", None, 1, None, None, each, None, instant(2, 29)) for each in (float("inf"), 1e300, None)]
+    of = view(chosen("count", "weight", "int"), chosen("count", "channel", "int"), chosen("last_day", "weight", "date"))
+    sales = silver["sales"].unionByName(spark.createDataFrame(weights, ROWS))
+    rows = found(of, {**silver, "sales": sales}, date(2024, 3, 1))
+    assert rows["eve", date(2024, 3, 1)] == (2, None, date(2024, 2, 29))
+    assert rows["ann", date(2024, 3, 1)] == (3, 3, date(2024, 3, 1))
 
 
 def test_squares_that_no_double_holds(spark: SparkSession, silver) -> None:
@@ -229,10 +242,6 @@ def test_conditions_decide_what_is_computed(silver) -> None:
     assert rows["ann", date(2024, 2, 29)] == (2, Decimal("10.01"), 0.01)
     assert rows["ann", date(2024, 3, 31)] == (2, Decimal("7.00"), 0.01)
     assert rows["bob", date(2024, 3, 31)] == (0, Decimal("0.00"), None)
-
-
-def chosen(op: str, column: str, kind: str, **more: object) -> dict[str, object]:
-    return {"name": f"{op}_{column}", "type": kind, "op": op, "value": {"kind": "column", "column": column}, **more}
 
 
 def test_first_and_last_values(spark: SparkSession, silver) -> None:

@@ -36,7 +36,8 @@ CHOOSING: frozenset[Op] = frozenset({"first", "last", "most_frequent"})
 COUNTING: frozenset[Op] = frozenset({"distinct", "distinct_approx"})
 # Ops over the newest events.
 ROLLING: frozenset[Op] = frozenset({"sum", "mean", "variance", "std", "min", "max"})
-_NEED_VALUE = ARITHMETIC | CHOOSING | COUNTING
+# Ops whose result depends on what a value is; the others only ask whether there is one.
+READING = ARITHMETIC | CHOOSING | COUNTING
 _NUMERIC = re.compile(r"^(?:int|bigint|double|decimal\((?P<precision>\d+),(?P<scale>\d+)\))$")
 _ANY = re.compile(rf"^(?:string|date)$|{_NUMERIC.pattern}")
 _TYPES_OF_OP = {
@@ -95,7 +96,7 @@ class Aggregate(Spec):
 
     @model_validator(mode="after")
     def _value_fits_op(self) -> "Aggregate":
-        if self.op in _NEED_VALUE and self.value is None:
+        if self.op in READING and self.value is None:
             message = f"op {self.op} needs a value"
             raise ValueError(message)
         _check_cell(self)

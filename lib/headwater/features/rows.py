@@ -8,7 +8,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from headwater.config.aggregates import Aggregate
+from headwater.config.aggregates import READING, Aggregate
 from headwater.config.rows import CalendarPart, ColumnValue, Condition, DaysBetween, Part, part_type, typed
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import spark_type
@@ -41,6 +41,9 @@ def value_of(feature: Aggregate, contract: TableContract) -> Column:
     match feature.value:
         case None:
             return F.lit(1).cast("bigint")
+        case ColumnValue(column=column) if feature.op not in READING:
+            # Any value will do, of whatever type and size.
+            return F.when(F.col(f"`{column}`").isNotNull(), F.lit(1).cast("bigint"))
         case ColumnValue(column=column):
             return _column_value(column, contract)
         case DaysBetween(start=start, end=end):
