@@ -23,7 +23,9 @@ from headwater.pipelines.quarantine import quarantine_path
 from headwater.pipelines.silver_batch import conform_batch
 from headwater.pipelines.steps import (
     REJECTED,
+    AnyStep,
     AuditStage,
+    BuildTrainingSet,
     ConformBatch,
     ExtractBatch,
     Plan,
@@ -34,6 +36,7 @@ from headwater.pipelines.steps import (
     from_payload,
     to_payload,
 )
+from headwater.pipelines.training_build import build_training_set, set_location
 from headwater.session import active_session_kept, in_own_session
 from headwater.state.runs import StepRow
 from headwater.state.streams import Commit
@@ -103,7 +106,7 @@ def _run_step(planned: PlannedStep, shared: Runtime, session: SparkSession) -> C
         try:
             facts = _execute(step, Batch(intent.stream, intent.n), runtime)
         except DataRejected as rejection:
-            if isinstance(step, StageDates):
+            if isinstance(step, StageDates | BuildTrainingSet):
                 runtime.ledger.commit(intent, {REJECTED: rejection.message})
             raise
         runtime.failpoint(f"{step.kind}:{name}:written")
@@ -141,9 +144,7 @@ def is_degraded(commit: Commit) -> bool:
     return bool(commit.payload.get("carried")) or any(holds)
 
 
-def _execute(
-    step: ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage, batch: Batch, runtime: Runtime
-) -> dict[str, JsonValue]:
+def _execute(step: AnyStep, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
     match step:
         case ExtractBatch():
             return extract(step, batch, runtime)
@@ -155,6 +156,8 @@ def _execute(
             return audit_stage(step, batch, runtime)
         case PublishStage():
             return publish_stage(step, batch, runtime)
+        case BuildTrainingSet():
+            return build_training_set(step, batch, runtime)
         case _:
             assert_never(step)
 
@@ -174,5 +177,7 @@ def _targets(planned: PlannedStep, runtime: Runtime) -> tuple[str, ...]:
             return (quarantine_path(runtime, step.view),)
         case PublishStage():
             return (project.path("gold", step.view), project.path("gold", f"{step.view}_latest"))
+        case BuildTrainingSet():
+            return (set_location(project, step),)
         case _:
             assert_never(step)

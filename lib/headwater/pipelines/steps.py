@@ -8,7 +8,7 @@ its batch: they become the intent's payload, and a retry is built from that payl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 from pyspark.sql import SparkSession
@@ -16,11 +16,13 @@ from pyspark.sql import SparkSession
 from headwater.config.base import JsonValue, Spec
 from headwater.config.gates import NullRatioGate
 from headwater.config.project import Project
+from headwater.config.training import TrainingSet
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.sources.base import Source
 from headwater.state.ledger import Ledger
 from headwater.state.runs import RunLog
 from headwater.state.streams import Intent
+from headwater.tables.parquet import FileVersion
 from headwater.telemetry.logs import EventLog
 
 
@@ -119,8 +121,28 @@ class PublishStage(Spec):
     ranges: dict[str, str] = Field(default_factory=dict, description="by column, what a row must meet to be published")
 
 
-Step = Annotated[ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage, Field(discriminator="kind")]
-_STEP: TypeAdapter[ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage] = TypeAdapter(Step)
+class LabelVersion(Spec):
+    """Labels as they were: a version of a Delta table, or the files of a folder."""
+
+    version: int | None = None
+    files: tuple[FileVersion, ...] = ()
+
+
+class BuildTrainingSet(Spec):
+    """Join labels with what was known at their time, from pinned versions, into a table of its own."""
+
+    kind: Literal["training"] = "training"
+    id: str = Field(description="digest of everything below that decides rows")
+    definition: TrainingSet
+    run_date: date = Field(description="labels have to be mature by then")
+    labels: LabelVersion
+    versions: tuple[int, ...] = Field(description="of each view's history, in order")
+    checksum: str | None = Field(default=None, description="what the rows were, when they are to be built again")
+
+
+AnyStep: TypeAlias = ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage | BuildTrainingSet
+Step = Annotated[AnyStep, Field(discriminator="kind")]
+_STEP: TypeAdapter[AnyStep] = TypeAdapter(Step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +157,7 @@ class PlannedStep:
     """
 
     stream: str
-    step: ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage
+    step: AnyStep
     decided_on: int
     unfinished: Intent | None = None
 
@@ -181,8 +203,8 @@ class Runtime:
         return f"{self.project.pipeline}/{name}/{stage}"
 
 
-# A fact of a stage batch that wrote nothing, for its values did not fit. It is closed all the same: left open, it would
-# pin the very definitions that have to be changed.
+# A fact of a batch that wrote nothing, for its data were refused. It is closed all the same: left open, it would pin
+# the very definitions, or labels, that have to be changed.
 REJECTED = "rejected"
 
 
@@ -191,9 +213,7 @@ def to_payload(step: Spec) -> dict[str, JsonValue]:
     return dict(step.model_dump(mode="json"))
 
 
-def from_payload(
-    payload: Mapping[str, JsonValue],
-) -> ExtractBatch | ConformBatch | StageDates | AuditStage | PublishStage:
+def from_payload(payload: Mapping[str, JsonValue]) -> AnyStep:
     """A step from an intent's payload."""
     return _STEP.validate_python(dict(payload))
 
@@ -233,10 +253,9 @@ def describe(plan: Plan) -> list[str]:
 
 def _words(planned: PlannedStep) -> str:
     match planned.step:
-        case ExtractBatch(extent=None):
-            return "nothing new at the source"
-        case ExtractBatch(source=source, extracted_at=instant):
-            return f"extract {source} as of {instant:%Y-%m-%d %H:%M:%S} UTC"
+        case ExtractBatch(source=source, extracted_at=instant, extent=extent):
+            new = f"extract {source} as of {instant:%Y-%m-%d %H:%M:%S} UTC"
+            return "nothing new at the source" if extent is None else new
         case ConformBatch(table=table, batches=batches):
             return f"conform {sum(batch.records for batch in batches):,} records of {len(batches)} batches into {table}"
         case StageDates(dates=dates):
@@ -245,6 +264,8 @@ def _words(planned: PlannedStep) -> str:
             return f"audit {_range(dates)}"
         case PublishStage(dates=dates, compact=months):
             return f"publish {_range(dates)}; compact {len(months)} closed months"
+        case BuildTrainingSet(id=key, run_date=day, checksum=checksum):
+            return f"{'build' if checksum is None else 'build again'} {key}, of labels that are mature by {day}"
 
 
 def _range(dates: tuple[date, ...]) -> str:
