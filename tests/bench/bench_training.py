@@ -15,7 +15,7 @@ from tests.plans import moved
 
 from headwater.features.lookup import Images, Rule, look_up, repaired_images
 from headwater.tables.delta import Batch, append_once, ensure_table
-from headwater.tables.publish import FEATURE_MONTH, compact_months, history_spec
+from headwater.tables.publish import FEATURE_MONTH, history_spec
 
 FIRST, DAYS = date(2024, 1, 1), 365
 SIZES = {"small": (2_000, 2_000), "middle": (20_000, 100_000), "base": (100_000, 100_000)}
@@ -30,20 +30,19 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
 def written(spark: SparkSession, folder: Path, customers: int, asked: int) -> tuple[DataFrame, DataFrame]:
     """Labels at random times, and a history in the layout of closed months; a feature changes about once a week."""
     rows = f"""
-        SELECT concat('U', lpad(who, 7, '0')) AS user_id, date_add(DATE'{FIRST}', CAST(day AS int)) AS feature_date,
+        SELECT concat('U', lpad(who, 7, '0')) AS user_id, date_add(DATE'{FIRST}', day) AS feature_date,
                CAST(pmod(xxhash64(who, day DIV 7, 1), 100000) AS decimal(18,2)) / 100 AS spend,
                pmod(xxhash64(who, day DIV 7, 2), 9) AS orders_7d, pmod(xxhash64(who, day DIV 7, 2), 30) AS orders_30d,
-               pmod(xxhash64(who, day DIV 7, 3), 1000000) / 1e4D AS mean_value, CAST(day % 60 AS int) AS idle_days,
+               pmod(xxhash64(who, day DIV 7, 3), 1000000) / 1e4D AS mean_value, day % 60 AS idle_days,
                pmod(xxhash64(who, day DIV 7, 4), 500) AS views, day DIV 3 AS uses, pmod(xxhash64(who, day DIV 30), 4) AS tickets,
                concat('C', who % 40) AS country
-        FROM (SELECT id % {customers} AS who, id DIV {customers} AS day FROM range({{}}, {{}}))"""
+        FROM (SELECT id AS who, explode(sequence({{}}, {{}})) AS day FROM range({customers}))"""
     place = str(folder / "history")
     ensure_table(spark, history_spec(place, spark.sql(rows.format(0, 0)).schema))
     months = sorted({(FIRST + timedelta(days=day)).replace(day=1) for day in range(DAYS)})
-    ends = [(month - FIRST).days for month in months[1:]] + [DAYS]
-    for n, (begin, end) in enumerate(zip([0, *ends], ends, strict=False), start=1):
-        append_once(spark.sql(rows.format(begin * customers, end * customers)), place, Batch("bench", n))
-    compact_months(spark, place, months, "user_id")
+    ends = [*((month - FIRST).days - 1 for month in months[1:]), DAYS - 1]
+    for n, (begin, end) in enumerate(zip([0, *(each + 1 for each in ends)], ends, strict=False), start=1):
+        append_once(spark.sql(rows.format(begin, end)), place, Batch("bench", n))
     spark.sql(f"""
         SELECT concat('U', lpad(CAST(rand(1) * {customers} AS int), 7, '0')) AS user_id, id % 2 AS churned,
                timestampadd(SECOND, CAST(rand(2) * {DAYS * 86_400} AS bigint), TIMESTAMP'{FIRST} 00:00:00') AS at

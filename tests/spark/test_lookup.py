@@ -11,8 +11,8 @@ from tests.oracles.training import Publication, known
 from tests.plans import moved
 
 from headwater.features.lookup import Images, Rule, look_up, published_images, repaired_images
-from headwater.tables.delta import Batch, ensure_table, record_count
-from headwater.tables.publish import history_spec, publish_history
+from headwater.tables.delta import Batch, append_once, ensure_table, record_count
+from headwater.tables.publish import history_spec
 
 FIRST = date(2023, 12, 20)
 DAYS = 90
@@ -24,11 +24,12 @@ ROWS = "who string, feature_date date, value int"
 CHANGES = f"{ROWS}, _change_type string, _commit_version bigint, _commit_timestamp timestamp"
 
 
-def drawn_labels(rng: Random) -> list[tuple[str, datetime, int]]:
-    """Labels before, within and after the history, on its edges, of people it has and has not; none twice."""
+def drawn_labels(rng: Random, commits: Sequence[Publication] = ()) -> list[tuple[str, datetime, int]]:
+    """Labels before, within and after the history, on its edges and at its commits, of people it has and has not."""
     days = [date(2024, 2, 29), date(2024, 3, 1), date(2024, 2, 28), date(2023, 12, 31), date(2024, 1, 1)]
     days += [FIRST + timedelta(days=rng.randrange(-5, DAYS + 20)) for _ in range(300)]
     instants = [datetime.combine(day, rng.choice(TIMES), UTC) for day in days]
+    instants += [commit.at - timedelta(microseconds=back) for commit in commits for back in (0, 1)]
     keys = {(rng.choice([*PEOPLE, "nobody"]), instant) for instant in instants}
     return [(who, at, rng.randrange(2)) for who, at in sorted(keys)]
 
@@ -67,8 +68,8 @@ def history() -> list[Publication]:
 
 
 @pytest.fixture(scope="module")
-def labels() -> list[tuple[str, datetime, int]]:
-    return drawn_labels(Random(8))
+def labels(history: list[Publication]) -> list[tuple[str, datetime, int]]:
+    return drawn_labels(Random(8), history)
 
 
 def images(spark: SparkSession, commits: Sequence[Publication], *, published: bool, **more: object) -> Images:
@@ -143,9 +144,8 @@ def test_what_the_plan_moves(spark: SparkSession, tmp_path: Path) -> None:
         SELECT concat('p', id % {people}) AS who, date_add(DATE'2024-01-01', CAST(id DIV {people} AS int)) AS feature_date,
                {", ".join(f"rand({seed}) * 1000 AS f{seed}" for seed in range(5))} FROM range({people * days})""")
     place = str(tmp_path / "history")
-    dates = [date(2024, 1, 1) + timedelta(days=each) for each in range(days)]
     ensure_table(spark, history_spec(place, rows.schema))
-    publish_history(rows, place, dates, Batch("p", 1))
+    append_once(rows, place, Batch("p", 1))
     spark.sql(f"""
         SELECT concat('p', CAST(rand(1) * {people} AS int)) AS who, id % 2 AS y,
                timestampadd(SECOND, CAST(rand(2) * {days * 86_400} AS bigint), TIMESTAMP'2024-01-01 00:00:00') AS at

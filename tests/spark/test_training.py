@@ -51,7 +51,8 @@ class Place:
 
     def declare(self, name: str, **keys: object) -> None:
         labels = {**LABELS, "path": self.labels, **keys.pop("labels", {})}
-        declared = {"name": name, "labels": labels, "views": [{"kind": "view", "view": VIEW}], **keys}
+        view = {"kind": "view", "view": VIEW, "features": ["total_spend_30d"]}
+        declared = {"name": name, "labels": labels, "views": [view], **keys}
         (self.folder / "conf/training").mkdir(exist_ok=True)
         (self.folder / f"conf/training/{name}.yaml").write_text(yaml.safe_dump(declared))
 
@@ -209,9 +210,9 @@ def test_as_published_is_what_a_reader_saw(spark: SparkSession, place: Place, fi
 def test_suspected_when_strict_and_killed_after_the_table(
     place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # Nobody has features but those who left.
+    # Nobody has features but those who left. The whole view is taken.
     write_labels(place, [(who, instant(day), int(who != "u0")) for who in USERS for day in range(2, 8)])
-    place.declare("churn")
+    place.declare("churn", views=[{"kind": "view", "view": VIEW}])
     assert place.run("churn", "--strict") == 3
     assert "error [suspected_leakage]" in capfd.readouterr().err
 
@@ -326,7 +327,8 @@ def test_a_history_of_another_project_has_to_be_one(
         {"id": ["u1", "u1", "u2"], "feature_date": [date(2024, 2, 1)] * 2 + [date(2024, 2, 2)], "x": [1, 2, 3]}
     )
     write_deltalake(other, history)
-    views = [{"kind": "view", "view": VIEW}, {"kind": "table", "path": other, "entity": "id", "prefix": "other_"}]
+    ours = {"kind": "view", "view": VIEW, "features": ["total_spend_30d"]}
+    views = [ours, {"kind": "table", "path": other, "entity": "id", "prefix": "other_"}]
     place.declare("both", views=views)
     assert place.run("both") == 3
     assert "error [history_not_unique]" in capfd.readouterr().err
