@@ -15,6 +15,7 @@ from headwater.config.project import EnvironmentSpec, ProjectSpec
 from headwater.config.quality import CheckSuite
 from headwater.config.sources import SourceFile
 from headwater.config.tables import TableContract
+from headwater.config.training import TrainingSet
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FILES: Mapping[str, tuple[str, type[Spec]]] = {
@@ -24,6 +25,7 @@ _FILES: Mapping[str, tuple[str, type[Spec]]] = {
     "table": ("conf/tables/NAME.yaml", TableContract),
     "features": ("conf/features/NAME.yaml", FeatureView),
     "checks": ("conf/checks/NAME.yaml", CheckSuite),
+    "training": ("conf/training/NAME.yaml", TrainingSet),
 }
 _IDENTIFIER, _SECRET = r"^[A-Za-z_][A-Za-z0-9_]*$", r"^(env|file):.+$"
 _VARIABLE = {"type": "string", "pattern": r"\$\{[A-Za-z_]", "description": "`${NAME}` or `${NAME:-default}`."}

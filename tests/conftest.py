@@ -18,7 +18,7 @@ from headwater.session import build_session
 
 _JARS = Path(__file__).parents[1] / ".cache" / "jars"
 _PUBLISHED = "published"
-_OF_PUBLISHED = ("test_crash.py", "test_fire.py", "test_backfill.py", "test_pipeline.py")
+_OF_PUBLISHED = ("test_crash.py", "test_fire.py", "test_backfill.py", "test_pipeline.py", "test_training_set.py")
 _LONGEST_FIRST = (_PUBLISHED, "test_gates.py", "test_sensors.py", "test_quality.py", "test_mistakes.py")
 
 

@@ -18,7 +18,8 @@ class Option:
         about: help text.
         metavar: what a value looks like.
         read: makes the value from text.
-        default: None makes the option required.
+        default: what it is when it is left out.
+        optional: whether it may be left out without a default, and is None then.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Option:
     metavar: str = "NAME"
     read: Callable[[str], object] = str
     default: object = None
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def parser(job: Job) -> argparse.ArgumentParser:
         made.add_argument(
             flag,
             dest=option.name,
-            required=option.default is None,
+            required=option.default is None and not option.optional,
             default=option.default,
             type=option.read,
             metavar=option.metavar,

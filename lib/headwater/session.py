@@ -26,6 +26,8 @@ SEMANTICS: Mapping[str, str] = {
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.csv.parser.columnPruning.enabled": "false",
+    # Spark's own default is a form without a zone, which the Parquet standard has given up.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.databricks.delta.write.txnVersion.autoReset.enabled": "true",
 }
 

@@ -14,6 +14,7 @@ from headwater.config.features import FeatureView
 from headwater.config.quality import CheckSuite
 from headwater.config.sources import Connection, FilesSource, JdbcSource, MongoSource, SourceFile
 from headwater.config.tables import TableContract
+from headwater.config.training import ProjectView, TrainingSet
 from headwater.config.views import check_view, require
 from headwater.errors import ConfigError
 
@@ -69,6 +70,7 @@ class Project:
     tables: Mapping[str, TableContract]
     view: FeatureView
     checks: CheckSuite
+    training: Mapping[str, TrainingSet]
 
     def path(self, layer: str, table: str) -> str:
         """Location of a table: `<lake>/<layer>/<table>`."""
@@ -107,6 +109,7 @@ def load_project(conf: Path, env: str, variables: Mapping[str, str]) -> Project:
     environment = read_spec(conf / "env" / f"{env}.yaml", EnvironmentSpec, variables)
     files = {path: read_spec(path, SourceFile, variables) for path in sorted((conf / "sources").glob("*.yaml"))}
     contracts = {path: read_spec(path, TableContract, variables) for path in sorted((conf / "tables").glob("*.yaml"))}
+    sets = {path: read_spec(path, TrainingSet, variables) for path in sorted((conf / "training").glob("*.yaml"))}
     view_path = conf / "features" / f"{spec.view}.yaml"
     checks_path = conf / "checks" / f"{spec.view}.yaml"
     project = Project(
@@ -119,9 +122,11 @@ def load_project(conf: Path, env: str, variables: Mapping[str, str]) -> Project:
         tables={contract.name: contract for contract in contracts.values()},
         view=read_spec(view_path, FeatureView, variables),
         checks=read_spec(checks_path, CheckSuite, variables),
+        training={each.name: each for each in sets.values()},
     )
     _named_by_file({path: file.source.name for path, file in files.items()})
     _named_by_file({path: contract.name for path, contract in contracts.items()})
+    _named_by_file({path: each.name for path, each in sets.items()})
     for path, file in files.items():
         _check_connection(environment, path, file)
     for path, contract in contracts.items():
@@ -129,6 +134,8 @@ def load_project(conf: Path, env: str, variables: Mapping[str, str]) -> Project:
     _ = project.dimensions_first
     check_view(project.view, project.tables, view_path)
     _check_suite(project, checks_path)
+    for path, each in sets.items():
+        _check_training(project, path, each)
     return project
 
 
@@ -183,3 +190,11 @@ def _check_suite(project: Project, path: Path) -> None:
         named = [fields.get("column"), fields.get("than"), *fields.get("columns", ())]
         for name in filter(None, named):
             require(name, project.view.columns, path, f"checks[{index}]", "column")
+
+
+def _check_training(project: Project, path: Path, definition: TrainingSet) -> None:
+    for index, view in enumerate(definition.views):
+        if isinstance(view, ProjectView):
+            require(view.view, (project.view.name,), path, f"views[{index}].view", "view")
+            for name in view.features:
+                require(name, project.view.columns, path, f"views[{index}].features", "column")

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from headwater.pipelines.steps import (
     AuditStage,
+    BuildTrainingSet,
     ConformBatch,
     ExtractBatch,
     Plan,
@@ -32,20 +33,24 @@ def _words(planned: PlannedStep) -> str:
     match planned.step:
         case ExtractBatch(source=source, extracted_at=instant, extent=extent):
             extracts = f"extract {source} as of {instant:%Y-%m-%d %H:%M:%S} UTC"
-            return extracts if extent else "nothing new at the source"
+            words = extracts if extent else "nothing new at the source"
         case ConformBatch(table=table, batches=batches):
-            return f"conform {sum(batch.records for batch in batches):,} records of {len(batches)} batches into {table}"
+            records = sum(batch.records for batch in batches)
+            words = f"conform {records:,} records of {len(batches)} batches into {table}"
         case UpdateTiles(changes=changes):
-            return f"take up what changed in {', '.join(change.table for change in changes)}"
+            words = f"take up what changed in {', '.join(change.table for change in changes)}"
         case StageDates(dates=dates, tiles=tiles):
             since = f", from where {tiles.checkpoint.day} ended" if tiles and tiles.checkpoint else ""
-            return f"compute {_range(dates)}{since}"
+            words = f"compute {_range(dates)}{since}"
         case AuditStage(dates=dates):
-            return f"audit {_range(dates)}"
+            words = f"audit {_range(dates)}"
         case PublishStage(dates=dates, compact=months):
-            return f"publish {_range(dates)}; compact {len(months)} closed months"
+            words = f"publish {_range(dates)}; compact {len(months)} closed months"
+        case BuildTrainingSet(id=key, run_date=day, checksum=checksum):
+            words = f"{'build' if checksum is None else 'build again'} {key}, of labels that are mature by {day}"
         case _:
             assert_never(planned.step)
+    return words
 
 
 def _range(dates: tuple[date, ...]) -> str:

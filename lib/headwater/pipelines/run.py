@@ -25,6 +25,7 @@ from headwater.pipelines.steps import (
     REJECTED,
     AnyStep,
     AuditStage,
+    BuildTrainingSet,
     ConformBatch,
     ExtractBatch,
     Plan,
@@ -37,6 +38,7 @@ from headwater.pipelines.steps import (
     to_payload,
 )
 from headwater.pipelines.tiles import update_tiles
+from headwater.pipelines.training_build import build_training_set, set_location
 from headwater.session import active_session_kept, in_own_session
 from headwater.state.runs import StepRow
 from headwater.state.streams import Commit
@@ -106,7 +108,7 @@ def _run_step(planned: PlannedStep, shared: Runtime, session: SparkSession) -> C
         try:
             facts = _execute(step, Batch(intent.stream, intent.n), runtime)
         except DataRejected as rejection:
-            if isinstance(step, StageDates):
+            if isinstance(step, StageDates | BuildTrainingSet):
                 runtime.ledger.commit(intent, {REJECTED: rejection.message})
             raise
         runtime.failpoint(f"{step.kind}:{name}:written")
@@ -147,19 +149,22 @@ def is_degraded(commit: Commit) -> bool:
 def _execute(step: AnyStep, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
     match step:
         case ExtractBatch():
-            return extract(step, batch, runtime)
+            facts = extract(step, batch, runtime)
         case ConformBatch():
-            return conform_batch(step, batch, runtime)
+            facts = conform_batch(step, batch, runtime)
         case UpdateTiles():
-            return update_tiles(step, batch, runtime)
+            facts = update_tiles(step, batch, runtime)
         case StageDates():
-            return stage_dates(step, batch, runtime)
+            facts = stage_dates(step, batch, runtime)
         case AuditStage():
-            return audit_stage(step, batch, runtime)
+            facts = audit_stage(step, batch, runtime)
         case PublishStage():
-            return publish_stage(step, batch, runtime)
+            facts = publish_stage(step, batch, runtime)
+        case BuildTrainingSet():
+            facts = build_training_set(step, batch, runtime)
         case _:
             assert_never(step)
+    return facts
 
 
 def _targets(planned: PlannedStep, runtime: Runtime) -> tuple[str, ...]:
@@ -167,17 +172,20 @@ def _targets(planned: PlannedStep, runtime: Runtime) -> tuple[str, ...]:
     project, step = runtime.project, planned.step
     match step:
         case ExtractBatch():
-            return (project.path("bronze", step.source),)
+            tables: tuple[str, ...] = (project.path("bronze", step.source),)
         case ConformBatch():
             source = project.tables[step.table].source
-            return (project.path("silver", step.table), project.path("quarantine", source))
+            tables = (project.path("silver", step.table), project.path("quarantine", source))
         case UpdateTiles():
-            return (project.path("tiles", step.view),)
+            tables = (project.path("tiles", step.view),)
         case StageDates():
-            return (project.path("staged", step.view),)
+            tables = (project.path("staged", step.view),)
         case AuditStage():
-            return (quarantine_path(runtime, step.view),)
+            tables = (quarantine_path(runtime, step.view),)
         case PublishStage():
-            return (project.path("gold", step.view), project.path("gold", f"{step.view}_latest"))
+            tables = (project.path("gold", step.view), project.path("gold", f"{step.view}_latest"))
+        case BuildTrainingSet():
+            tables = (set_location(project, step),)
         case _:
             assert_never(step)
+    return tables

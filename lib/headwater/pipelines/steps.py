@@ -16,11 +16,13 @@ from pyspark.sql import SparkSession
 from headwater.config.base import JsonValue, Spec
 from headwater.config.gates import NullRatioGate
 from headwater.config.project import Project
+from headwater.config.training import TrainingSet
 from headwater.errors import ConfigError, HeadwaterError
 from headwater.sources.base import Source
 from headwater.state.ledger import Ledger
 from headwater.state.runs import RunLog
 from headwater.state.streams import Intent
+from headwater.tables.parquet import FileVersion
 from headwater.telemetry.logs import EventLog
 
 
@@ -160,7 +162,28 @@ class PublishStage(Spec):
     ranges: dict[str, str] = Field(default_factory=dict, description="by column, what a row must meet to be published")
 
 
-AnyStep: TypeAlias = ExtractBatch | ConformBatch | UpdateTiles | StageDates | AuditStage | PublishStage
+class LabelVersion(Spec):
+    """Labels as they were: a version of a Delta table, or the files of a folder."""
+
+    version: int | None = None
+    files: tuple[FileVersion, ...] = ()
+
+
+class BuildTrainingSet(Spec):
+    """Join labels with what was known at their time, from pinned versions, into a table of its own."""
+
+    kind: Literal["training"] = "training"
+    id: str = Field(description="digest of everything below that decides rows")
+    definition: TrainingSet
+    run_date: date = Field(description="labels have to be mature by then")
+    labels: LabelVersion
+    versions: tuple[int, ...] = Field(description="of each view's history, in order")
+    checksum: str | None = Field(default=None, description="what the rows were, when they are to be built again")
+
+
+AnyStep: TypeAlias = (
+    ExtractBatch | ConformBatch | UpdateTiles | StageDates | AuditStage | PublishStage | BuildTrainingSet
+)
 Step = Annotated[AnyStep, Field(discriminator="kind")]
 _STEP: TypeAdapter[AnyStep] = TypeAdapter(Step)
 
@@ -223,8 +246,8 @@ class Runtime:
         return f"{self.project.pipeline}/{name}/{stage}"
 
 
-# A fact of a stage batch that wrote nothing, for its values did not fit. It is closed all the same: left open, it would
-# pin the very definitions that have to be changed.
+# A fact of a batch that wrote nothing, for its data were refused. It is closed all the same: left open, it would pin
+# the very definitions, or labels, that have to be changed.
 REJECTED = "rejected"
 
 
@@ -233,9 +256,7 @@ def to_payload(step: Spec) -> dict[str, JsonValue]:
     return dict(step.model_dump(mode="json"))
 
 
-def from_payload(
-    payload: Mapping[str, JsonValue],
-) -> AnyStep:
+def from_payload(payload: Mapping[str, JsonValue]) -> AnyStep:
     """A step from an intent's payload."""
     return _STEP.validate_python(dict(payload))
 

@@ -8,7 +8,8 @@ greater than the last one without a word, so a write counts only once its commit
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
+from itertools import accumulate
 from threading import Lock
 
 import pyarrow as pa
@@ -145,6 +146,33 @@ def last_transaction(location: str, stream: str) -> int | None:
 def read_at(spark: SparkSession, location: str, at: int) -> DataFrame:
     """The table as it was at a version."""
     return spark.read.format("delta").option("versionAsOf", at).load(location)
+
+
+def read_changes(spark: SparkSession, location: str, upto: int) -> DataFrame:
+    """The table's change data feed from its first commit to a version; needs the feed to be on since then.
+
+    Returns:
+        The table's columns, `_change_type`, `_commit_version` and `_commit_timestamp`; one row per row image.
+    """
+    feed = spark.read.format("delta").option("readChangeFeed", "true")
+    return feed.option("startingVersion", 0).option("endingVersion", upto).load(location)
+
+
+def commit_times(location: str, upto: int) -> tuple[datetime, ...]:
+    """When each version from 0 on was committed, by what its writer noted, and never before the one in front of it.
+
+    Returns:
+        One instant per version up to `upto`; fewer, when the log's first commits have been cleaned away. Needs no
+        session.
+    """
+    noted = {int(commit["version"]): int(commit["timestamp"]) for commit in TableLog(location).history()}
+    known = (noted[at] for at in range(upto + 1) if at in noted)
+    return tuple(datetime.fromtimestamp(millis / 1000, UTC) for millis in accumulate(known, max))
+
+
+def columns_at(location: str, at: int) -> pa.Schema:
+    """The table's columns at a version; needs no session."""
+    return pa.schema(TableLog(location, version=at).schema().to_arrow())
 
 
 def append_once(frame: DataFrame, location: str, batch: Batch) -> Written:

@@ -3,6 +3,11 @@
 History is partitioned by month, a column Delta derives from `feature_date`, so that a filter on the date prunes months.
 While a month is open its files are per run; once a later month has a published date it is closed, compacted and
 Z-ordered by entity, and a lookup of one customer opens a file or two per month.
+
+History keeps a change data feed, so that a training set can ask what was published at the time. A date that is
+published for the first time costs nothing more by it; one that is published again costs its rows twice over, once as
+they were and once as they are. The feed lives in the table: VACUUM deletes its files with the others of that age, and
+the log's commits have to be there from the first one on, so they are kept for ten years.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +38,11 @@ def history_spec(location: str, schema: T.StructType) -> TableSpec:
         with_month,
         partition_by=(FEATURE_MONTH,),
         generated={FEATURE_MONTH: month},
-        properties=_statistics(schema),
+        properties={
+            **_statistics(schema),
+            "delta.enableChangeDataFeed": "true",
+            "delta.logRetentionDuration": "interval 3650 days",
+        },
     )
 
 
