@@ -24,7 +24,8 @@ def test_killed_and_run_again_it_goes_on(
     before = len(ledger_of(lake).stream(stage).commits)
     last = here.days[0] - timedelta(days=40)
     arguments = ["--from", str(last - timedelta(days=11)), "--to", str(last), "--slice-rows", "3200"]
-    variables = here.environment(lake, here.world.second_extraction)
+    # As in a lake that has grown: from stored tiles.
+    variables = {**here.environment(lake, here.world.second_extraction), "HEADWATER_TILES_FROM_MB": "0"}
     killed = {
         **os.environ, **variables, "HEADWATER_JARS": jars, "JDK_JAVA_OPTIONS": SHORT_LIVED, "PYTHONPATH": str(ROOT / "lib"),
         "HEADWATER_FAILPOINT": f"publish:{PIPELINE}:history",
@@ -37,6 +38,7 @@ def test_killed_and_run_again_it_goes_on(
     slices = [StageDates.model_validate(each.payload).dates for each in ledger_of(lake).stream(stage).commits[before:]]
     dates = [last - timedelta(days=back) for back in reversed(range(12))]
     assert sorted(day for part in slices for day in part) == dates
+    assert len(ledger_of(lake).stream(f"{PIPELINE}/{PIPELINE}/tiles").commits) == 1
     assert [part[-1] for part in slices] == sorted((part[-1] for part in slices), reverse=True)
     assert len(slices) >= 3
     rows = DeltaTable(str(lake / "gold" / PIPELINE)).to_pyarrow_table().select(FEATURE_SCHEMA.names)

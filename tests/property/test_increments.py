@@ -32,7 +32,7 @@ VIEW = FeatureView.model_validate(
         "groups": [
             {"table": table, "event_time": "at", "features": [
                 each.model_dump() for each in group.features
-                if each.op in STORED_OPS and (each.name == "last_at_9d") == (table == "recent")
+                if each.op in STORED_OPS and not each.events and (each.name == "last_at_9d") == (table == "recent")
             ]}
             for table, group in zip(("sales", "claims", "recent"), (*WHOLE.groups, WHOLE.groups[0]), strict=True)
         ]
@@ -110,7 +110,7 @@ def computed(
 ) -> tuple[list[tuple[object, ...]], dict[str, dict[str, int]]]:
     """Rows, and the checkpoint of the last date."""
     kept = kept_states(VIEW)
-    part = Slice(VIEW, tuple(EPOCH + timedelta(days=day) for day in dates), SCALES, {}, {}, frozenset(SETS), kept)
+    part = Slice(VIEW, tuple(EPOCH + timedelta(days=day) for day in dates), SCALES, {}, frozenset(SETS), kept)
     rows, checkpoint = [], {}
     for batch in feature_batches(batches(records, rng), part):
         for row in batch.to_pylist():

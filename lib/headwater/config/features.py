@@ -115,8 +115,13 @@ class FeatureView(Spec):
     @property
     def columns(self) -> tuple[str, ...]:
         """Published columns in order."""
+        return (*self.computed, "stale_sources", "pipeline_version")
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """Those of them that are computed per entity and date."""
         names = (feature.name for feature in self.features)
-        return (self.entity, "feature_date", *names, *self.attributes, "stale_sources", "pipeline_version")
+        return (self.entity, "feature_date", *names, *self.attributes)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "FeatureView":

@@ -48,7 +48,6 @@ class Slice:
         dates: the feature dates wanted, sorted.
         scales: per feature, decimal places of the value it reads.
         carried: per table, dates at which its features are left at the values of no match.
-        sources: per carried table, what `stale_sources` calls it.
         stored: kinds of tile sets whose tiles come from a log of changes.
         kept: the (feature, state) pairs that go out with the last date, in order; none when nobody asks.
     """
@@ -57,7 +56,6 @@ class Slice:
     dates: tuple[date, ...]
     scales: Mapping[str, int]
     carried: Mapping[str, tuple[date, ...]]
-    sources: Mapping[str, str]
     stored: frozenset[int] = frozenset()
     kept: tuple[tuple[str, str], ...] = ()
 
@@ -81,8 +79,8 @@ def feature_batches(batches: Iterable[pa.RecordBatch], part: Slice) -> Iterator[
         part: what to compute.
 
     Yields:
-        The view's columns in published order, in order of (entity, date). With `part.kept` also `_states`: null but
-        for the last date; an entity that has no row then gets one without a date.
+        The view's computed columns in published order, in order of (entity, date). With `part.kept` also `_states`:
+        null but for the last date; an entity that has no row then gets one without a date.
     """
     for block in blocks(batches, part.view.entity, entities=max(1, _CELLS // part.span.days)):
         for rows in block_rows(block, part):
@@ -146,9 +144,7 @@ def block_rows(block: pa.Table, part: Slice) -> Iterator[pa.RecordBatch]:
         numbers[of_others.name] = derived(of_others, numbers)
     found |= {each.name: cells(numbers[each.name], each) for each in view.features}
     found |= {name: _column(block, name).take(version) for name in view.attributes}
-    found["stale_sources"] = _stale_sources(rows, part)
-    found["pipeline_version"] = pa.repeat(view.pipeline_version, len(rows.day))
-    batch = pa.RecordBatch.from_pydict({name: found[name] for name in view.columns})
+    batch = pa.RecordBatch.from_pydict({name: found[name] for name in view.computed})
     if part.kept:
         yield from _with_states(batch, rows, [last[pair] for pair in part.kept], _column(block, view.entity), part)
     else:
@@ -190,16 +186,6 @@ def _members(block: pa.Table, records: Integers, entity: Integers, ends: Integer
     wanted[[day_number(day) - part.span.first for day in part.dates]] = True
     at, column = np.nonzero(grid * wanted)
     return Rows(at, column, records[grid[at, column] - 1], ends, part.span)
-
-
-def _stale_sources(rows: Rows, part: Slice) -> pa.Array:
-    """Per row, the sources whose values are carried to its date, sorted."""
-    named = {
-        day_number(day): sorted(part.sources[table] for table, days in part.carried.items() if day in days)
-        for day in part.dates
-    }
-    by_column = [named.get(part.span.first + column, []) for column in range(part.span.days)]
-    return pa.array(by_column, pa.list_(pa.string())).take(pa.array(rows.column))
 
 
 def _run_ends(column: pa.ChunkedArray) -> Integers:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -58,7 +58,6 @@ def feature_rows(
             for feature in group.features
         },
         carried={table: tuple(days) for table, days in (carried or {}).items()},
-        sources={table: contracts[table].source for table in carried or {}},
         stored=frozenset(stored.kinds) if stored else frozenset(),
         kept=kept_states(view) if stored and stored.keeps else (),
     )
@@ -75,11 +74,24 @@ def feature_rows(
             records = named.withColumn(KIND, F.lit(tile_set.kind))
         stream = stream.unionByName(records, allowMissingColumns=True)
     together = stream.repartition(view.entity).sortWithinPartitions(view.entity, KIND)
-    schema = published_schema(view, contracts)
+    computed = [field for field in published_schema(view, contracts).fields if field.name in view.computed]
     if part.kept:
         states = [T.StructField(state_field(*pair), T.LongType()) for pair in part.kept]
-        schema = T.StructType([*schema.fields, T.StructField(STATES, T.StructType(states))])
-    return together.mapInArrow(partial(feature_batches, part=part), schema)
+        computed.append(T.StructField(STATES, T.StructType(states)))
+    rows = together.mapInArrow(partial(feature_batches, part=part), T.StructType(computed))
+    # The same for every entity of a date, so not worth a way through Python.
+    told = {
+        "stale_sources": _stale_sources(part.carried, contracts),
+        "pipeline_version": F.lit(view.pipeline_version),
+    }
+    return rows.withColumns(told).select(*view.columns, *([STATES] if part.kept else []))
+
+
+def _stale_sources(carried: Mapping[str, Sequence[date]], contracts: Mapping[str, TableContract]) -> Column:
+    """The sources whose values are carried to a row's date, sorted."""
+    dates = {contracts[table].source: list(days) for table, days in carried.items()}
+    named = [F.when(F.col(FEATURE_DATE).isin(dates[source]), F.lit(source)) for source in sorted(dates)]
+    return F.array_compact(F.array(*named)).cast("array<string>")
 
 
 def published_schema(view: FeatureView, contracts: Mapping[str, TableContract]) -> T.StructType:
