@@ -26,6 +26,7 @@ REMOVED = "_removed"
 _MONTH = "_month"
 _WRITTEN = "_written"
 _CHANGES = "_changes"
+_WANTED = "_wanted_"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -191,7 +192,10 @@ def _attach(labels: DataFrame, picked: DataFrame, view: Images, rule: Rule) -> D
     written = view.rows.where(~F.col(REMOVED))
     rows = written.select(*(each.alias(key) for each, key in zip(columns, keys, strict=True)), *names)
     if view.few:
-        rows = rows.join(F.broadcast(picked.select(*keys)), on=keys, how="left_semi")
+        # Null-safe: for `=` Spark filters nulls out first, and that works out what was picked once more for each label.
+        wanted = picked.select(*(F.col(key).alias(f"{_WANTED}{key}") for key in keys))
+        is_wanted = reduce(Column.__and__, (F.col(key).eqNullSafe(F.col(f"{_WANTED}{key}")) for key in keys))
+        rows = rows.join(F.broadcast(wanted), on=is_wanted, how="left_semi")
     found = labels.join(rows, on=keys, how="left")
     if view.commits is None:
         return found
