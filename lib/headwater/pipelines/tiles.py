@@ -53,6 +53,8 @@ from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, TableSpec, append_once, ensure_table, find, read_at, size_in_bytes, version
 
 _MB = 1 << 20
+# What a later stage batch has replaced may be vacuumed a week after.
+_KEPT = timedelta(days=6)
 
 
 def plan_tiles(runtime: Runtime) -> Plan:
@@ -88,8 +90,9 @@ def update_tiles(step: UpdateTiles, batch: Batch, runtime: Runtime) -> dict[str,
     written = find(location, batch)
     if written is None:
         sets = {each: tile_set for tile_set, each, _ in _stored(runtime)}
-        decided = ", ".join(change.id for change in step.changes)
-        require_same(f"tiles of {view.name}", decided, ", ".join(each for each in sets if each in decided), batch.id)
+        decided = [change.id for change in step.changes]
+        present = [each for each in decided if each in sets]
+        require_same(f"tiles of {view.name}", ", ".join(decided), ", ".join(present), batch.id)
         members = project.tables[view.population.table]
         kind = spark_type({column.name: column.type for column in members.columns}[members.entity])
         entity, found = T.StructField(view.entity, kind), {"delta.dataSkippingStatsColumns": f"{FROM},{BATCH}"}
@@ -162,9 +165,9 @@ def tiles_for(runtime: Runtime, dates: Sequence[date], *, keeps: bool) -> TilesS
 
 def _checkpoint_before(runtime: Runtime, first: date, commits: Sequence[Commit]) -> CheckpointSeen | None:
     """The newest checkpoint of the day before a date, and the tile sets that go on from it."""
-    view = runtime.project.view
+    view, now = runtime.project.view, runtime.clock()
     for staged in reversed(runtime.ledger.stream(runtime.stream("stage", view.name)).commits):
-        if REJECTED in staged.facts:
+        if REJECTED in staged.facts or now - staged.committed_at > _KEPT:
             continue
         step = StageDates.model_validate(staged.payload)
         if step.pipeline_version != view.pipeline_version or not (step.tiles and step.tiles.keeps):
