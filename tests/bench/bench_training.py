@@ -18,7 +18,13 @@ from headwater.tables.delta import Batch, append_once, ensure_table
 from headwater.tables.publish import FEATURE_MONTH, history_spec
 
 FIRST, DAYS = date(2024, 1, 1), 365
-SIZES = {"small": (2_000, 2_000), "middle": (20_000, 100_000), "base": (100_000, 100_000)}
+SIZES = {
+    "small": (2_000, 2_000),
+    "middle": (20_000, 100_000),
+    "year": (100_000, 100_000),
+    "base": (100_000, 100_000),
+    "x5": (500_000, 100_000),
+}
 FEATURES = ("spend", "orders_7d", "orders_30d", "mean_value", "idle_days", "views", "uses", "tickets", "country")
 
 

@@ -10,7 +10,7 @@ tile's own day says it as long as its records add up to an event.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import reduce
@@ -123,39 +123,51 @@ def log_schema(view: FeatureView, entity: T.DataType) -> T.StructType:
     return T.StructType(fields + [T.StructField(name, T.LongType()) for name in (FROM, UNTIL, BATCH, *sums)])
 
 
-def tile_changes(
-    feed: DataFrame, tile_set: TileSet, contract: TableContract, entity: T.StructField, batch: int
+def signed_contributions(
+    feed: DataFrame, tile_set: TileSet, contract: TableContract, entity: T.StructField
 ) -> DataFrame:
-    """What rows of a change feed change in the tiles of a set.
+    """What each row of a change feed adds to its tile, or takes from it.
 
     Args:
         feed: silver rows with `_change_type` as Delta's change feed has it.
         tile_set: a storable one.
         contract: of its table.
         entity: name and type of the view's entity.
+
+    Returns:
+        Columns of `log_schema` without the batch, and of the sums those of the set; one row per row of the feed.
+    """
+    sign = F.when(F.col(CHANGE).isin(*_TAKES_BACK), -1).otherwise(1)
+    return contributions(feed, tile_set, contract, [CHANGE]).select(
+        F.lit(tiles_id(tile_set, contract)).alias(TILES),
+        F.trunc(F.date_from_unix_date(F.col(FROM).cast("int")), "MM").alias(MONTH),
+        F.col(f"`{contract.entity}`").cast(entity.dataType).alias(entity.name),
+        FROM,
+        UNTIL,
+        *((F.col(place) * sign).alias(place) for place in _sums(tile_set)),
+    )
+
+
+def tile_changes(signed: Sequence[DataFrame], entity: str, batch: int) -> DataFrame:
+    """What changes in tiles.
+
+    Args:
+        signed: contributions to the tiles of each set.
+        entity: name of the view's entity.
         batch: of the log.
 
     Returns:
         Columns of `log_schema`; one row per tile that changes, ordered by month, day and entity.
     """
-    sums = _sums(tile_set)
-    sign = F.when(F.col(CHANGE).isin(*_TAKES_BACK), -1).otherwise(1)
-    signed = contributions(feed, tile_set, contract, [CHANGE]).select(
-        F.trunc(F.date_from_unix_date(F.col(FROM).cast("int")), "MM").alias(MONTH),
-        F.col(f"`{contract.entity}`").cast(entity.dataType).alias(entity.name),
-        FROM,
-        UNTIL,
-        *((F.col(place) * sign).alias(place) for place in sums),
-    )
+    every = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), signed)
+    keys = [TILES, MONTH, entity, FROM, UNTIL]
+    sums = [name for name in every.columns if name not in keys]
     # One shuffle, by what the log is partitioned by: a month is written by one task, into one file.
-    by_month = signed.where(F.col(FROM).isNotNull()).repartition(MONTH)
-    totals = [F.sum(place).cast("bigint").alias(place) for place in sums]
-    changed = by_month.groupBy(MONTH, entity.name, FROM, UNTIL).agg(*totals)
+    by_month = every.where(F.col(FROM).isNotNull()).repartition(TILES, MONTH)
+    changed = by_month.groupBy(*keys).agg(*(F.sum(place).cast("bigint").alias(place) for place in sums))
     differs = reduce(or_, (F.coalesce(F.col(place), F.lit(0)) != 0 for place in sums))
-    named = changed.where(differs).withColumns(
-        {TILES: F.lit(tiles_id(tile_set, contract)), BATCH: F.lit(batch).cast("bigint")}
-    )
-    return named.sortWithinPartitions(MONTH, FROM, entity.name)
+    dated = changed.where(differs).withColumn(BATCH, F.lit(batch).cast("bigint"))
+    return dated.sortWithinPartitions(TILES, MONTH, FROM, entity)
 
 
 def stored_records(stored: Stored, tile_set: TileSet, entity: str, span: Span) -> DataFrame:

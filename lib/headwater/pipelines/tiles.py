@@ -31,6 +31,7 @@ from headwater.features.stored import (
     has_days,
     log_schema,
     resumable,
+    signed_contributions,
     storable,
     tile_changes,
     tiles_id,
@@ -72,14 +73,17 @@ def plan_tiles(runtime: Runtime) -> Plan:
     tables = sorted({table for _, _, table in _stored(runtime)})
     batches = {table: _last_batch(runtime, table) for table in tables}
     present = {table: version(runtime.project.path("silver", table)) for table in tables}
-    changes = tuple(
-        TileChanges(id=each, table=table, after=before.get(each), upto=upto)
+    # Sets that hold the same, for features of other windows, are one.
+    changes = {
+        each: TileChanges(id=each, table=table, after=before.get(each), upto=upto)
         for _, each, table in _stored(runtime)
         if (upto := present[table]) is not None and before.get(each) != upto
-    )
+    }
     if not changes or None in present.values():
         return Plan(title, ())
-    step = UpdateTiles(view=view.name, run_date=runtime.run_date, changes=changes, silver_batches=batches)
+    step = UpdateTiles(
+        view=view.name, run_date=runtime.run_date, changes=tuple(changes.values()), silver_batches=batches
+    )
     return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
 
 
@@ -98,18 +102,16 @@ def update_tiles(step: UpdateTiles, batch: Batch, runtime: Runtime) -> dict[str,
         entity, found = T.StructField(view.entity, kind), {"delta.dataSkippingStatsColumns": f"{FROM},{BATCH}"}
         schema = log_schema(view, kind)
         ensure_table(spark, TableSpec(location, schema, partition_by=(TILES, MONTH), properties=found))
-        changes = [
-            tile_changes(
+        signed = [
+            signed_contributions(
                 _feed(spark, project.path("silver", change.table), change),
                 sets[change.id],
                 project.tables[change.table],
                 entity,
-                batch.n,
             )
             for change in step.changes
         ]
-        together = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), changes)
-        written = append_once(together, location, batch)
+        written = append_once(tile_changes(signed, view.entity, batch.n), location, batch)
     return {
         "rows": written.rows,
         "tiles_version": written.version,
