@@ -53,4 +53,7 @@ def test_an_unknown_job_is_named(unpacked: Path, name: tuple[str, ...]) -> None:
     done = task(unpacked, *name)
     assert done.returncode == 1
     assert "ConfigError: Unknown job" in done.stderr  # unknown_job
-    assert "build_gold, build_silver, extract_bronze, publish_gold, run_pipeline, verify_gold" in done.stderr
+    assert (
+        "build_gold, build_silver, build_training_set, extract_bronze, publish_gold, run_pipeline, verify_gold"
+        in done.stderr
+    )
