@@ -16,12 +16,14 @@ class Moved:
         broadcast: rows of each broadcast.
         scanned: size of the files that each scan opened.
         joins: names of the join operators.
+        filters: conditions of the filters, as Spark writes them.
     """
 
     shuffled: list[int]
     broadcast: list[int]
     scanned: list[int]
     joins: list[str]
+    filters: list[str]
 
 
 def moved(frame: DataFrame) -> Moved:
@@ -34,6 +36,7 @@ def moved(frame: DataFrame) -> Moved:
         broadcast=[_metric(node, "numOutputRows") for node in nodes if node.nodeName() == "BroadcastExchange"],
         scanned=[_metric(node, "filesSize") for node in nodes if node.nodeName().startswith("Scan parquet")],
         joins=[node.nodeName() for node in nodes if node.nodeName().endswith("Join")],
+        filters=[node.condition().toString() for node in nodes if node.nodeName() == "Filter"],
     )
 
 

@@ -140,7 +140,7 @@ def look_up(labels: DataFrame, views: Sequence[Images], rule: Rule) -> DataFrame
 
 
 def _pick(labels: DataFrame, view: Images, rule: Rule) -> DataFrame:
-    """Add the date to take, and the version of its image."""
+    """Add the date to take, and where there are versions that of its image."""
     sighted = labels.join(_changes(view, rule.entity), on=rule.entity, how="left")
     seen = F.lit(0).cast("bigint") if view.commits is None else _last_before(view.commits, F.col(rule.time))
     known = F.filter(_CHANGES, lambda each: (each[_MONTH] <= rule.until) & (each[VERSION] <= seen))
@@ -148,6 +148,8 @@ def _pick(labels: DataFrame, view: Images, rule: Rule) -> DataFrame:
     if rule.max_age_days is not None:
         fresh = F.datediff(rule.day, view.date) <= rule.max_age_days
         found = found.withColumn(view.date, F.when(fresh, F.col(view.date)))
+    if view.commits is None:
+        return found.drop(_CHANGES)
     written = F.filter(_CHANGES, lambda each: _holds(each, F.col(view.date)))
     last = F.array_max(F.transform(written, lambda each: each[VERSION]))
     return found.withColumn(view.version, last).drop(_CHANGES)
@@ -185,14 +187,14 @@ def _newest(changes: Column, until: Column) -> Column:
 
 
 def _attach(labels: DataFrame, picked: DataFrame, view: Images, rule: Rule) -> DataFrame:
-    """Join the rows that were picked, by (entity, date, version)."""
-    keys = [rule.entity, view.date, view.version]
+    """Join the rows that were picked, by (entity, date, version); a history as it is has no version."""
+    keys = [rule.entity, view.date, *([] if view.commits is None else [view.version])]
     names = (F.col(f"`{name}`").alias(f"{view.prefix}{name}") for name in view.features)
     columns = (F.col(view.entity), F.col(FEATURE_DATE), F.col(VERSION))
     written = view.rows.where(~F.col(REMOVED))
-    rows = written.select(*(each.alias(key) for each, key in zip(columns, keys, strict=True)), *names)
+    rows = written.select(*(each.alias(key) for each, key in zip(columns, keys, strict=False)), *names)
     if view.few:
-        # Null-safe: for `=` Spark filters nulls out first, and that works out what was picked once more for each label.
+        # Null-safe: for `=` Spark would filter nulls out before anything is picked, and so pick many times over.
         wanted = picked.select(*(F.col(key).alias(f"{_WANTED}{key}") for key in keys))
         is_wanted = reduce(Column.__and__, (F.col(key).eqNullSafe(F.col(f"{_WANTED}{key}")) for key in keys))
         rows = rows.join(F.broadcast(wanted), on=is_wanted, how="left_semi")
