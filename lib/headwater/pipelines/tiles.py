@@ -51,7 +51,17 @@ from headwater.pipelines.steps import (
     unfinished,
 )
 from headwater.state.streams import Commit
-from headwater.tables.delta import Batch, TableSpec, append_once, ensure_table, find, read_at, size_in_bytes, version
+from headwater.tables.delta import (
+    Batch,
+    TableSpec,
+    append_once,
+    ensure_table,
+    find,
+    read_at,
+    read_changes,
+    size_in_bytes,
+    version,
+)
 
 _MB = 1 << 20
 # What a later stage batch has replaced may be vacuumed a week after.
@@ -122,8 +132,7 @@ def update_tiles(step: UpdateTiles, batch: Batch, runtime: Runtime) -> dict[str,
 def _feed(spark: SparkSession, location: str, change: TileChanges) -> DataFrame:
     if change.after is None:
         return as_inserts(read_at(spark, location, change.upto))
-    feed = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", change.after + 1)
-    return feed.option("endingVersion", change.upto).load(location)
+    return read_changes(spark, location, change.upto, after=change.after)
 
 
 def _taken_back(log: DataFrame, step: UpdateTiles, batch: Batch, runtime: Runtime) -> list[JsonValue]:

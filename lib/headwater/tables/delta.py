@@ -148,14 +148,14 @@ def read_at(spark: SparkSession, location: str, at: int) -> DataFrame:
     return spark.read.format("delta").option("versionAsOf", at).load(location)
 
 
-def read_changes(spark: SparkSession, location: str, upto: int) -> DataFrame:
-    """The table's change data feed from its first commit to a version; needs the feed to be on since then.
+def read_changes(spark: SparkSession, location: str, upto: int, *, after: int = -1) -> DataFrame:
+    """The table's change data feed of the versions after one, up to another; needs the feed to be on since then.
 
     Returns:
         The table's columns, `_change_type`, `_commit_version` and `_commit_timestamp`; one row per row image.
     """
     feed = spark.read.format("delta").option("readChangeFeed", "true")
-    return feed.option("startingVersion", 0).option("endingVersion", upto).load(location)
+    return feed.option("startingVersion", after + 1).option("endingVersion", upto).load(location)
 
 
 def commit_times(location: str, upto: int) -> tuple[datetime, ...]:
