@@ -39,3 +39,20 @@ def test_latest_follows_history(spark: SparkSession, tmp_path: Path) -> None:
         found = {(row[0], row[1].day, row[2]) for row in spark.read.format("delta").load(latest).collect()}
         by_entity = {who: max(row[1:] for row in kept if row[0] == who) for who in {row[0] for row in kept}}
         assert found == {(who, day, value) for who, (day, value) in by_entity.items()}, n
+
+
+def test_a_feature_that_is_new(spark: SparkSession, tmp_path: Path) -> None:
+    history, latest = str(tmp_path / "history"), str(tmp_path / "latest")
+    ensure_table(spark, history_spec(history, SCHEMA))
+    ensure_table(spark, staged_spec(latest, SCHEMA))
+    wider = T.StructType([*SCHEMA.fields, T.StructField("m", T.LongType())])
+    publications = [
+        (SCHEMA, [("ann", date(2024, 2, 1), 1), ("bob", date(2024, 2, 1), 1)]),
+        (wider, [("ann", date(2024, 2, 2), 2, 5)]),
+    ]
+    for n, (schema, rows) in enumerate(publications, start=1):
+        dates = sorted({row[1] for row in rows})
+        replace_dates_once(spark.createDataFrame(rows, schema), history, FEATURE_DATE, dates, Batch("h", n))
+        publish_latest(spark.read.format("delta").load(history), latest, dates, Batch("l", n))
+    found = {tuple(row) for row in spark.read.format("delta").load(latest).select("who", "n", "m").collect()}
+    assert found == {("ann", 2, 5), ("bob", 1, None)}

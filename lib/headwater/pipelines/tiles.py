@@ -188,8 +188,11 @@ def _checkpoint_before(runtime: Runtime, first: date, commits: Sequence[Commit])
         lost = {
             each for commit in commits if commit.n > step.tiles.batch for each in _texts(commit.facts["taken_back"])
         }
-        kinds = step.tiles.kinds
-        goes_on = tuple(each.kind for each in resumable(view) if each.kind in kinds and kinds[each.kind] not in lost)
+        # Tiles that are found by another id now were built anew, and what was built counts them all.
+        same = {tile_set.kind for tile_set, each, _ in _stored(runtime) if step.tiles.kinds.get(tile_set.kind) == each}
+        goes_on = tuple(
+            each.kind for each in resumable(view) if each.kind in same and step.tiles.kinds[each.kind] not in lost
+        )
         if not goes_on:
             return None
         at = int(str(staged.facts["staged_version"]))

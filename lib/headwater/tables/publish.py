@@ -69,9 +69,10 @@ def publish_latest(history: DataFrame, location: str, dates: Sequence[date], bat
     spark, replaced = history.sparkSession, F.col(FEATURE_DATE).isin(list(dates))
     columns = [name for name in history.columns if name != FEATURE_MONTH]
     entity = columns[0]
-    before = spark.read.format("delta").load(location).select(*columns)
+    before = spark.read.format("delta").load(location)
     rows = history.select(*columns)
-    candidates = before.where(~replaced).unionByName(rows.where(replaced))
+    # A feature that is new has no column in the latest table yet, and no value in its rows.
+    candidates = rows.where(replaced).unionByName(before.where(~replaced), allowMissingColumns=True).select(*columns)
     newest = candidates.groupBy(entity).agg(F.max(FEATURE_DATE).alias("_is"))
     was = before.where(replaced).select(entity, F.col(FEATURE_DATE).alias("_was")).join(newest, on=entity, how="left")
     lost = was.where(F.col("_is").isNull() | (F.col("_is") < F.col("_was"))).select(entity)
