@@ -9,7 +9,9 @@ from pyspark.sql import SparkSession
 
 from headwater.boundary import open_runtime
 from headwater.config.project import Project, load_project
+from headwater.pipelines.audit import _suite_digest, plan_audit
 from headwater.pipelines.steps import ConformBatch, PublishStage, Runtime, StageDates, to_payload
+from headwater.tables.delta import version
 
 CONF = Path(__file__).parents[1] / "conf"
 SECRETS = ("CRM_PASSWORD", "APP_MONGO_URI", "DESK_S3_ACCESS_KEY", "DESK_S3_SECRET_KEY")
@@ -29,11 +31,19 @@ def runtime_of(project: Project, day: date, spark: SparkSession) -> Runtime:
 
 
 def say_conformed(runtime: Runtime, table: str, days: Iterable[date]) -> None:
-    """Put a silver batch into the ledger that touched some days."""
+    """Put a silver batch into the ledger that touched some days, a row of each, and is in silver by now."""
     stream = runtime.stream("silver", table)
     step = ConformBatch(table=table, run_date=runtime.run_date, batches=(), contract="", layout="", versions={})
-    facts = {"touched": sorted(day.isoformat() for day in days), "extracted": 0, "replayed": 0, "quarantined": 0}
+    facts = {"touched": {day.isoformat(): 1 for day in sorted(days)}, "extracted": 0, "replayed": 0, "quarantined": 0}
+    facts["silver_version"] = version(runtime.project.path("silver", table))
     runtime.ledger.commit(runtime.ledger.begin(stream, to_payload(step)), facts)
+
+
+def say_audited(runtime: Runtime) -> None:
+    """Put into the ledger that the last stage batch has passed every check."""
+    (planned,) = plan_audit(runtime).steps
+    facts = {"passed": True, "suite": _suite_digest(runtime), "ranges": {}, "rows": 0, "withheld": 0, "score": 1.0}
+    runtime.ledger.commit(runtime.ledger.begin(planned.stream, to_payload(planned.step)), facts)
 
 
 def say_published(runtime: Runtime) -> None:

@@ -7,13 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from tests.e2e.conftest import ROOT, Published, run_job
 from tests.e2e.test_crash import PIPELINE, SHORT_LIVED, copied, ledger_of
 from tests.oracles.churn import FEATURE_SCHEMA, ChurnOracle, differences
 
 from headwater.pipelines.steps import StageDates
+from headwater.tables.sample import all_rows
 
 
 def test_killed_and_run_again_it_goes_on(
@@ -41,7 +41,7 @@ def test_killed_and_run_again_it_goes_on(
     assert len(ledger_of(lake).stream(f"{PIPELINE}/{PIPELINE}/tiles").commits) == 1
     assert [part[-1] for part in slices] == sorted((part[-1] for part in slices), reverse=True)
     assert len(slices) >= 3
-    rows = DeltaTable(str(lake / "gold" / PIPELINE)).to_pyarrow_table().select(FEATURE_SCHEMA.names)
+    rows = all_rows(str(lake / "gold" / PIPELINE)).select(FEATURE_SCHEMA.names)
     every = [*dates, *(here.days[1] - timedelta(days=back) for back in reversed(range(41)))]
     expected = ChurnOracle(published.dumps).features(every)
     assert differences(expected, rows, ["user_id", "feature_date"]) == []

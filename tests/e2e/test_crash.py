@@ -12,11 +12,11 @@ from time import monotonic
 import duckdb
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
 from tests.e2e.conftest import ROOT, Published, run_job
 
 from headwater.state.holder import Holder
 from headwater.state.ledger import Ledger
+from headwater.tables.sample import all_rows
 
 PIPELINE = "customer_churn_features"
 SOURCES = ("transactions", "customers", "user_behavior", "support_tickets")
@@ -32,7 +32,7 @@ GOLD = (f"gold/{PIPELINE}", f"gold/{PIPELINE}_latest")
 
 def contents(lake: Path, names: tuple[str, ...] = SILVER + GOLD) -> dict[str, tuple[int, ...]]:
     """A hash of every content table, whatever the order of its rows and however they came to be there."""
-    return {name: content(DeltaTable(str(lake / name)).to_pyarrow_table()) for name in names}
+    return {name: content(all_rows(str(lake / name))) for name in names}
 
 
 def content(rows: pa.Table) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from tests.e2e.conftest import ROOT, Site, environment, run_job, site
 from tests.oracles.churn import FEATURE_SCHEMA, ChurnOracle, differences
 
 from headwater.cli import main as headwater
+from headwater.tables.sample import all_rows
 
 PIPELINE = "customer_churn_features"
 KEY = ["user_id", "feature_date"]
@@ -53,7 +54,7 @@ class Lake:
         path.write_text(path.read_text().replace(old, new))
 
     def features(self, *days: date) -> pa.Table:
-        rows = DeltaTable(str(self.lake / "gold" / PIPELINE)).to_pyarrow_table()
+        rows = all_rows(str(self.lake / "gold" / PIPELINE))
         return rows.filter(pc.is_in(rows["feature_date"], pa.array(days)))
 
     def stale(self, day: date) -> set[tuple[str, ...]]:

@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 
 from headwater.tables.delta import Batch, ensure_table, replace_dates_once
-from headwater.tables.publish import FEATURE_DATE, history_spec, publish_latest, staged_spec
+from headwater.tables.publish import FEATURE_DATE, Replaced, history_spec, publish_latest, staged_spec
 
 SCHEMA = T.StructType(
     [T.StructField("who", T.StringType()), T.StructField(FEATURE_DATE, T.DateType()), T.StructField("n", T.LongType())]
@@ -35,7 +35,7 @@ def test_latest_follows_history(spark: SparkSession, tmp_path: Path) -> None:
         dates = [date(2024, 2, day) for day in days]
         frame = spark.createDataFrame([(who, date(2024, 2, day), value) for who, day, value in rows], SCHEMA)
         replace_dates_once(frame, history, FEATURE_DATE, dates, Batch("h", n))
-        publish_latest(spark.read.format("delta").load(history), latest, dates, Batch("l", n))
+        publish_latest(frame, spark.read.format("delta").load(history), latest, Replaced(dates), Batch("l", n))
         found = {(row[0], row[1].day, row[2]) for row in spark.read.format("delta").load(latest).collect()}
         by_entity = {who: max(row[1:] for row in kept if row[0] == who) for who in {row[0] for row in kept}}
         assert found == {(who, day, value) for who, (day, value) in by_entity.items()}, n
@@ -52,7 +52,8 @@ def test_a_feature_that_is_new(spark: SparkSession, tmp_path: Path) -> None:
     ]
     for n, (schema, rows) in enumerate(publications, start=1):
         dates = sorted({row[1] for row in rows})
-        replace_dates_once(spark.createDataFrame(rows, schema), history, FEATURE_DATE, dates, Batch("h", n))
-        publish_latest(spark.read.format("delta").load(history), latest, dates, Batch("l", n))
+        frame = spark.createDataFrame(rows, schema)
+        replace_dates_once(frame, history, FEATURE_DATE, dates, Batch("h", n))
+        publish_latest(frame, spark.read.format("delta").load(history), latest, Replaced(dates), Batch("l", n))
     found = {tuple(row) for row in spark.read.format("delta").load(latest).select("who", "n", "m").collect()}
     assert found == {("ann", 2, 5), ("bob", 1, None)}

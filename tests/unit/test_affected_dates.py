@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from headwater.config.features import FeatureView
-from headwater.pipelines.gold import affected_dates
+from headwater.pipelines.repair import affected_dates
 from headwater.tables.publish import closed_months
 
 FIRST = date(2024, 1, 1)

@@ -67,6 +67,11 @@ class FeatureView(Spec):
         ge=1,
         description="Days after its date that a row may be used; none = without end. Changes nothing.",
     )
+    repair_days: int | None = Field(
+        default=None,
+        ge=0,
+        description="Late rows change published dates up to so many days before the run's date; none = all of them.",
+    )
     owner: str = Field(default="", description="For people; changes nothing.")
     tags: tuple[Tag, ...] = Field(default=(), description="Words to find it by in the catalogue; change nothing.")
     description: str = Field(default="", description="For people; changes nothing.")

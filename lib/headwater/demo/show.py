@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as pa_dataset
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from rich import box
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from headwater.pipelines.equation import TERMS
 from headwater.state.runs import CheckRow, RunLog, StepRow
+from headwater.tables.sample import all_rows
 
 VIEW = "customer_churn_features"
 SHOWN = (
@@ -41,7 +42,7 @@ def show_results(lake: Path, days: tuple[date, date]) -> None:
     console.print("", check_table("Checks by dimension", checks), sep="\n")
     warned = {row.name for rows in checks for row in rows if not row.passed and not row.blocking}
     console.print(f"Failed, but only to warn, for the world is dirty on purpose: {', '.join(sorted(warned))}\n")
-    history = DeltaTable(str(lake / "gold" / VIEW)).to_pyarrow_dataset()
+    history = str(lake / "gold" / VIEW)
     console.print(customer_table(history, days), "")
     console.print(skipping_table(history, days[0]))
     console.print(f"\nTables   {lake}/{{bronze,silver,quarantine,staged,gold,ops}}", soft_wrap=True)
@@ -73,27 +74,30 @@ def check_table(title: str, runs: Sequence[Sequence[CheckRow]]) -> Table:
     return table
 
 
-def customer_table(history: pa_dataset.Dataset, days: tuple[date, date]) -> Table:
+def customer_table(history: str, days: tuple[date, date]) -> Table:
     """Three busy customers on both dates."""
-    on_last_day = history.to_table(filter=_on(days[0]), columns=["user_id", "transaction_count_7d"])
+    on_last_day = all_rows(history, _on(days[0]))
     busiest = on_last_day.sort_by([("transaction_count_7d", "descending"), ("user_id", "ascending")])
     shown = [(user, day) for user in busiest["user_id"].to_pylist()[:3] for day in days]
-    rows = [history.to_table(filter=_of(user) & _on(day)).to_pylist()[0] for user, day in shown]
+    rows = [all_rows(history, f"user_id = '{user}' and {_on(day)}").to_pylist()[0] for user, day in shown]
     table = _table("Three busy customers on both dates", "feature", *(f"{user}\n{day:%m-%d}" for user, day in shown))
     for name in SHOWN:
         table.add_row(name, *(_short(row[name]) for row in rows))
     return table
 
 
-def skipping_table(history: pa_dataset.Dataset, day: date) -> Table:
-    """How many files and bytes a reader opens for one customer and for one date."""
-    some = history.to_table(filter=_on(day), columns=["user_id"])["user_id"].to_pylist()
+def skipping_table(history: str, day: date) -> Table:
+    """How many files and bytes a reader opens for one customer and for one date, by the statistics in the log."""
+    some = all_rows(history, _on(day))["user_id"].to_pylist()
     user = sorted(some)[len(some) // 2]
     table = _table("What a lookup opens", "lookup", "files", "of", "kB", "of kB")
-    files, size = _opened(history, None)
-    for label, condition in ((f"one customer ({user}), all dates", _of(user)), (f"one date ({day})", _on(day))):
-        opened, opened_size = _opened(history, condition)
-        table.add_row(label, str(opened), str(files), f"{opened_size / 1e3:,.0f}", f"{size / 1e3:,.0f}")
+    files = pa.table(DeltaTable(history).get_add_actions(flatten=True))
+    lookups = ((f"one customer ({user}), all dates", "user_id", user), (f"one date ({day})", "feature_date", day))
+    for label, column, value in lookups:
+        least, greatest = pc.field(f"min.{column}"), pc.field(f"max.{column}")
+        opened = files.filter((least <= pa.scalar(value)) & (greatest >= pa.scalar(value)))
+        sizes = [f"{sum(each['size_bytes'].to_pylist()) / 1e3:,.0f}" for each in (opened, files)]
+        table.add_row(label, str(opened.num_rows), str(files.num_rows), *sizes)
     return table
 
 
@@ -107,19 +111,9 @@ def _table(title: str, first: str, *others: str) -> Table:
     return table
 
 
-def _opened(history: pa_dataset.Dataset, condition: pa_dataset.Expression | None) -> tuple[int, int]:
-    fragments = list(history.get_fragments(filter=condition))
-    return len(fragments), sum(fragment.filesystem.get_file_info(fragment.path).size for fragment in fragments)
-
-
-def _of(user: str) -> pa_dataset.Expression:
-    return pa_dataset.field("user_id") == user
-
-
-def _on(day: date) -> pa_dataset.Expression:
-    # Spark does not know that a date implies its month to other readers, so the partition is named as well.
-    month = pa_dataset.field("feature_month") == pa.scalar(day.replace(day=1))
-    return (pa_dataset.field("feature_date") == pa.scalar(day)) & month
+def _on(day: date) -> str:
+    # Nobody but Spark knows that a date implies its month, so the partition is named as well.
+    return f"feature_date = date '{day}' and feature_month = date '{day.replace(day=1)}'"
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 -- any cell

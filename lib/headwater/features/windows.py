@@ -8,6 +8,7 @@ times more than the tiles: they leave in order of (entity, date).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 
@@ -22,27 +23,42 @@ from headwater.features.asof import FEATURE_DATE
 from headwater.features.blocks import STATES, Slice, feature_batches, state_field
 from headwater.features.kernel import Span
 from headwater.features.rows import day_of, value_scale
+from headwater.features.scope import cut_to, of_entities
 from headwater.features.stored import Stored, kept_states, stored_records
 from headwater.features.tiles import tiles
 from headwater.features.tilesets import COUNTED, FROM, KIND, MEMBER, UNTIL
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows are to be computed.
+
+    Attributes:
+        dates: at least one feature date.
+        carried: by table, dates at which its source is stale; its group is left at the no-match values there.
+        scope: the entities, and the days of each (`scope.changed_entities`); None for all there are. Beside it no
+            checkpoint is stored, which is one of all entities.
+    """
+
+    dates: Sequence[date]
+    carried: Mapping[str, Sequence[date]] = field(default_factory=dict)
+    scope: DataFrame | None = None
 
 
 def feature_rows(
     view: FeatureView,
     contracts: Mapping[str, TableContract],
     silver: Mapping[str, DataFrame],
-    dates: Sequence[date],
-    carried: Mapping[str, Sequence[date]] | None = None,
+    wanted: Wanted,
     stored: Stored | None = None,
 ) -> DataFrame:
-    """Compute the view for every date of `dates`.
+    """Compute the rows that are wanted of a view.
 
     Args:
         view: what to compute.
         contracts: contracts of the view's tables.
         silver: their rows, by table name.
-        dates: at least one feature date.
-        carried: by table, dates at which its source is stale; its group is left at the no-match values there.
+        wanted: dates, and whose.
         stored: the log of tiles, for the tile sets it has; they need no silver rows.
 
     Returns:
@@ -51,18 +67,22 @@ def feature_rows(
     """
     part = Slice(
         view=view,
-        dates=tuple(sorted(dates)),
+        dates=tuple(sorted(wanted.dates)),
         scales={
             feature.name: value_scale(feature, contracts[group.table])
             for group in view.groups
             for feature in group.features
         },
-        carried={table: tuple(days) for table, days in (carried or {}).items()},
+        carried={table: tuple(days) for table, days in wanted.carried.items()},
         stored=frozenset(stored.kinds) if stored else frozenset(),
         kept=kept_states(view) if stored and stored.keeps else (),
     )
     population = contracts[view.population.table]
-    stream = _members(silver[population.name], population, view, part.span)
+    if (scope := wanted.scope) is not None:
+        silver = {name: of_entities(rows, contracts[name].entity, scope) for name, rows in silver.items()}
+        stored = replace(stored, log=of_entities(stored.log, view.entity, scope)) if stored else None
+    members = _members(silver[population.name], population, view, part.span)
+    stream = members if scope is None else cut_to(members, scope)
     for tile_set in part.tile_sets:
         contract = contracts[tile_set.group.table]
         if stored and tile_set.kind in stored.kinds:

@@ -2,14 +2,17 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
+from headwater.config.quality import Check, Metric
 from headwater.errors import DataRejected
 from headwater.features.asof import CHANGE, DAY, FEATURE_DATE, population_at, population_changes
 from headwater.pipelines.quarantine import quarantine_withheld
+from headwater.pipelines.repair import scoped
 from headwater.pipelines.steps import (
     REJECTED,
     AuditStage,
@@ -54,6 +57,7 @@ def plan_audit(runtime: Runtime) -> Plan:
         versions=stage.versions,
         judged_at=runtime.clock(),
         row_counts=_row_counts(runtime, stage),
+        repair=stage.repair,
     )
     return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
 
@@ -66,19 +70,19 @@ def audit_stage(step: AuditStage, batch: Batch, runtime: Runtime) -> dict[str, J
     project = runtime.project
     staged = read_at(runtime.session(), project.path("staged", step.view), step.staged_version)
     frame = staged.where(F.col(FEATURE_DATE).isin(list(step.dates))).select(*project.view.columns)
-    checks = project.checks.for_environment(project.env)
-    populations = _populations(step, runtime)
+    checks = _checks(step, runtime)
+    staged_rows, populations = _populations(step, runtime)
     found = verify_frame(runtime.session(), frame, checks, per_date=populations, row_counts=step.row_counts)
-    withheld = withhold(frame, checks, found, project.checks.max_withheld)
+    # Of a repaired date the rows that stay published count as well.
+    withheld = withhold(frame, checks, found, project.checks.max_withheld, of=sum(day.rows for day in populations))
     verdict = excused(found, checks, withheld)
     quarantine_withheld(step, frame, withheld, batch, runtime)
     runtime.run_log.append_checks(_check_rows(step, verdict, runtime))
     failed = [result.name for result in verdict.results if not result.passed]
-    rows = sum(day.rows for day in populations)
     if failed:
-        runtime.log.write("validation_failed", data_source=step.view, record_count=rows, checks=failed)
+        runtime.log.write("validation_failed", data_source=step.view, record_count=staged_rows, checks=failed)
     return {
-        "rows": rows,
+        "rows": staged_rows,
         "passed": verdict.passed,
         "score": verdict.score,
         "failed": failed,
@@ -86,6 +90,12 @@ def audit_stage(step: AuditStage, batch: Batch, runtime: Runtime) -> dict[str, J
         "withheld": withheld.rows,
         "ranges": dict(withheld.ranges),
     }
+
+
+def _checks(step: AuditStage, runtime: Runtime) -> tuple[Check, ...]:
+    """The suite; without statistics when only some entities' rows are staged, which say nothing about a date."""
+    checks = runtime.project.checks.for_environment(runtime.project.env)
+    return tuple(check for check in checks if step.whole or not isinstance(check, Metric))
 
 
 def unpublished(runtime: Runtime) -> Commit | None:
@@ -179,8 +189,11 @@ def _row_counts(runtime: Runtime, stage: StageDates) -> dict[str, tuple[int, int
     return counts
 
 
-def _populations(step: AuditStage, runtime: Runtime) -> Sequence[DatePopulation]:
-    """Rows staged per date beside the population, which is counted from the dimension alone."""
+def _populations(step: AuditStage, runtime: Runtime) -> tuple[int, Sequence[DatePopulation]]:
+    """Rows staged, and those of each date beside its population, which is counted from the dimension alone.
+
+    Of a repaired date the members who are not repaired have their rows: they are published.
+    """
     spark, project = runtime.session(), runtime.project
     view = project.view
     staged = read_at(spark, project.path("staged", step.view), step.staged_version)
@@ -189,17 +202,27 @@ def _populations(step: AuditStage, runtime: Runtime) -> Sequence[DatePopulation]
     wanted = sorted({day - timedelta(days=back) for day in step.dates for back in (0, 1)})
     table = view.population.table
     members = read_at(spark, project.path("silver", table), step.versions[table])
-    changes = population_changes(members, project.tables[table], view).collect()
-    population = population_at({row[DAY]: row[CHANGE] for row in changes}, wanted)
-    return [
+    contract = project.tables[table]
+    population = _counted(population_changes(members, contract, view), wanted)
+    others = dict.fromkeys(step.dates, 0)
+    with scoped(step.repair, runtime) as scope:
+        if step.repair and scope is not None:
+            repaired = _counted(population_changes(members, contract, view, scope), step.repair.dates)
+            others |= {day: population[day] - repaired[day] for day in step.repair.dates}
+    per_date = [
         DatePopulation(
             date=day,
-            rows=rows.get(day, 0),
+            rows=rows.get(day, 0) + others[day],
             population=population[day],
             previous=population[day - timedelta(days=1)] or None,
         )
         for day in step.dates
     ]
+    return sum(rows.values()), per_date
+
+
+def _counted(changes: DataFrame, dates: Sequence[date]) -> dict[date, int]:
+    return population_at({row[DAY]: row[CHANGE] for row in changes.collect()}, dates)
 
 
 def _check_rows(step: AuditStage, verdict: Verdict, runtime: Runtime) -> list[CheckRow]:

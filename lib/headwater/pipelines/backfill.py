@@ -13,13 +13,13 @@ from time import monotonic
 
 from headwater.errors import ConfigError
 from headwater.pipelines.audit import plan_audit, require_passed
-from headwater.pipelines.gold import by_date, is_staged, publications_of, silver_versions
+from headwater.pipelines.gold import is_staged, silver_versions
 from headwater.pipelines.publication import plan_publish, plan_unfinished_publication
+from headwater.pipelines.published import by_date, entities, of_present_definitions, publications_of
 from headwater.pipelines.run import run_plan, run_planned
-from headwater.pipelines.steps import REJECTED, Plan, PlannedStep, Runtime, StageDates, TilesSeen, unfinished
+from headwater.pipelines.steps import Plan, PlannedStep, Runtime, StageDates, TilesSeen, unfinished
 from headwater.pipelines.tiles import plan_tiles, tiles_for
 from headwater.state.streams import Commit
-from headwater.tables.delta import record_count
 
 
 def due_dates(runtime: Runtime, first: date, last: date) -> tuple[date, ...]:
@@ -28,8 +28,8 @@ def due_dates(runtime: Runtime, first: date, last: date) -> tuple[date, ...]:
     Raises:
         ConfigError: the range ends before it begins, or after the newest published date (today, when there is none).
     """
-    published = by_date(publications_of(runtime))
-    newest = max(published, default=runtime.clock().date())
+    publications = publications_of(runtime)
+    newest = max(by_date(publications), default=runtime.clock().date())
     if not first <= last <= newest:
         raise ConfigError(
             "wrong_range",
@@ -37,10 +37,7 @@ def due_dates(runtime: Runtime, first: date, last: date) -> tuple[date, ...]:
             remedy="--from is the first date, --to the last; what comes after the newest is the work of daily runs.",
             facts={"from": str(first), "to": str(last), "newest": str(newest)},
         )
-    view = runtime.project.view
-    staged = runtime.ledger.stream(runtime.stream("stage", view.name)).commits
-    by = {commit.n: StageDates.model_validate(commit.payload).pipeline_version for commit in staged}
-    done = {day for day, publication in published.items() if by[publication.stage_n] == view.pipeline_version}
+    done = of_present_definitions(runtime, publications)
     wanted = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
     return tuple(day for day in wanted if day not in done)
 
@@ -70,7 +67,7 @@ def plan_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple
     if not due:
         return (finish, Plan(title, (), (f"{first} .. {last} is published by these definitions",)))
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
-    *later, part = slices(due, _entities(runtime), rows)
+    *later, part = slices(due, entities(runtime), rows)
     tiles = tiles_for(runtime, part, keeps=False)
     batches, versions = _taken_up(runtime, tiles), silver_versions(runtime)
     step = StageDates(
@@ -125,15 +122,6 @@ def _taken_up(runtime: Runtime, tiles: TilesSeen | None) -> dict[str, int]:
     publications = publications_of(runtime)
     before = publications[-1].silver_batches if publications else {}
     return {table: before.get(table, now[table]) for table in tables}
-
-
-def _entities(runtime: Runtime) -> int:
-    """About how many rows a date has: as the last stage had, before the first one as the population's table has."""
-    view = runtime.project.view
-    for commit in reversed(runtime.ledger.stream(runtime.stream("stage", view.name)).commits):
-        if REJECTED not in commit.facts:
-            return int(str(commit.facts["rows"])) // len(StageDates.model_validate(commit.payload).dates)
-    return record_count(runtime.project.path("silver", view.population.table))
 
 
 def _months(dates: Sequence[date]) -> list[list[date]]:

@@ -9,7 +9,7 @@ from typing import assert_never
 from headwater.catalogue.entries import catalogue_of
 from headwater.catalogue.facts import Catalogue, Publication, Query, Statistics
 from headwater.catalogue.wording import usable
-from headwater.pipelines.gold import published_dates
+from headwater.pipelines.published import published_dates
 from headwater.pipelines.steps import PublishStage, Runtime, StageDates
 from headwater.quality.facts import DateSpread, Distributions, NumberSpread, Spread, ValueSpread
 from headwater.quality.report import distributions_in

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -61,7 +60,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Counts of what the batch does to silver, the buckets it writes and the event days it touches."""
+    """Counts of what the batch does to silver, the buckets it writes, and row images by the event day they touch."""
 
     inserted: int
     updated: int
@@ -69,7 +68,7 @@ class Effects:
     superseded: int
     batch_duplicates: int
     buckets: tuple[int, ...]
-    touched: tuple[str, ...]
+    touched: Mapping[str, int]
     newest: str | None
 
     @property
@@ -153,7 +152,7 @@ def count_judged(lines: Sequence[Tally], *, held: Collection[str] = (), released
 
 
 def count_effects(effects: DataFrame, event_times: Sequence[str], fresh_by: str | None = None) -> Effects:
-    """Count effects in one job.
+    """Count effects in one job, and what they touch in a second.
 
     Args:
         effects: classified winners of the batch.
@@ -164,14 +163,12 @@ def count_effects(effects: DataFrame, event_times: Sequence[str], fresh_by: str 
     counts = [_count(F.col(EFFECT) == name) for name in names]
     changed = F.col(EFFECT).isin("inserted", "updated")
     images = [column for name in event_times for column in _images(name, effects)]
-    days = [F.collect_set(F.when(changed, F.to_date(column))) for column in images]
-    touched = reduce(F.array_union, days, F.array().cast("array<date>"))
     duplicates = F.coalesce(F.sum(F.col(RECORDS) - 1), F.lit(0))
     newest = F.max(F.when(changed, F.col(f"`{fresh_by}`"))) if fresh_by else F.lit(None)
     buckets_written = F.collect_set(F.when(changed, F.col(BUCKET)))
     micros = F.unix_micros(newest.cast("timestamp"))
-    row = effects.agg(*counts, duplicates, buckets_written, touched, micros).collect()[0]
-    *terms, buckets, touched_days, latest = row
+    row = effects.agg(*counts, duplicates, buckets_written, micros).collect()[0]
+    *terms, buckets, latest = row
     inserted, updated, unchanged, superseded, batch_duplicates = (int(term) for term in terms)
     return Effects(
         inserted=inserted,
@@ -180,9 +177,23 @@ def count_effects(effects: DataFrame, event_times: Sequence[str], fresh_by: str 
         superseded=superseded,
         batch_duplicates=batch_duplicates,
         buckets=tuple(sorted(buckets)),
-        touched=tuple(sorted(day.isoformat() for day in touched_days)),
+        touched=_touched(effects.where(changed), images) if inserted + updated else {},
         newest=None if latest is None else (_EPOCH + timedelta(microseconds=latest)).isoformat(),
     )
+
+
+def _touched(changed: DataFrame, images: Sequence[Column]) -> dict[str, int]:
+    """Row images by day; nothing where no column tells one."""
+    if not images:
+        return {}
+    days = changed.select(F.explode(F.array(*(F.to_date(image) for image in images))).alias("day"))
+    return images_by_day(days, "day")
+
+
+def images_by_day(rows: DataFrame, day: str) -> dict[str, int]:
+    """How many rows there are of each day that is one, in order."""
+    counts = rows.where(F.col(day).isNotNull()).groupBy(day).count().collect()
+    return {found.isoformat(): count for found, count in sorted(counts)}
 
 
 def _images(name: str, effects: DataFrame) -> tuple[Column, ...]:

@@ -5,10 +5,20 @@ from datetime import date
 
 from headwater.features.asof import FEATURE_DATE
 from headwater.pipelines.gates import waiting_holds
+from headwater.pipelines.published import published_dates
 from headwater.pipelines.quarantine import quarantine_path
-from headwater.pipelines.steps import AuditStage, Runtime, StageDates
+from headwater.pipelines.steps import AuditStage, PublishStage, Runtime, StageDates
 from headwater.quality.distributions import spreads
-from headwater.quality.facts import AuditPoint, Distributions, Example, HeldBatch, Spread, WithheldRows
+from headwater.quality.facts import (
+    AuditPoint,
+    Distributions,
+    Example,
+    HeldBatch,
+    LateRecords,
+    Repairs,
+    Spread,
+    WithheldRows,
+)
 from headwater.state.streams import Commit
 from headwater.tables.quarantine import masked_examples, open_reasons
 from headwater.tables.sample import rows_of_date
@@ -56,6 +66,32 @@ def examples_of(runtime: Runtime, name: str, batches: Collection[str]) -> dict[s
     }
 
 
+def repairs_of(runtime: Runtime, staged: Commit) -> Repairs | None:
+    """What a stage batch changes of dates published before it, as far as it is published itself; None for nothing."""
+    step = StageDates.model_validate(staged.payload)
+    if not step.late:
+        return None
+    publications = runtime.ledger.stream(runtime.stream("publish", step.view)).commits
+    steps = {commit.n: PublishStage.model_validate(commit.payload) for commit in publications}
+    before = published_dates(each for each in steps.values() if each.stage_n < staged.n)
+    changed: dict[date, int] = {}
+    for commit in publications:
+        repaired = commit.facts.get("repaired")
+        if steps[commit.n].stage_n == staged.n and isinstance(repaired, dict):
+            changed |= {date.fromisoformat(day): int(str(rows)) for day, rows in repaired.items()}
+    late = [
+        LateRecords(
+            source=runtime.project.tables[each.table].source,
+            rows=each.rows,
+            days=(each.first, each.last),
+            reach=(each.dates_from, each.dates_to) if each.dates_from and each.dates_to else None,
+            beyond=each.beyond,
+        )
+        for each in step.late
+    ]
+    return Repairs(tuple(late), tuple(day for day in step.whole if day in before), changed)
+
+
 def trend_to(runtime: Runtime, verdict: Commit, at_most: int = _TREND) -> tuple[AuditPoint, ...]:
     """The last audits of the view up to one of them, oldest first."""
     stream = runtime.stream("audit", runtime.project.view.name)
@@ -75,9 +111,12 @@ def _point(commit: Commit) -> AuditPoint:
     )
 
 
-def distributions_of(runtime: Runtime, staged: Commit) -> Distributions:
-    """How the features of the newest staged date are distributed, at the version that was audited."""
-    view, newest = runtime.project.view, max(StageDates.model_validate(staged.payload).dates)
+def distributions_of(runtime: Runtime, staged: Commit) -> Distributions | None:
+    """How the features of the newest date that was staged whole are distributed, at the version that was audited."""
+    view, dates = runtime.project.view, StageDates.model_validate(staged.payload).whole
+    if not dates:
+        return None
+    newest = max(dates)
     location, at = runtime.project.path("staged", view.name), int(str(staged.facts["staged_version"]))
     columns = [*(feature.name for feature in view.features), *view.attributes]
     found: list[Spread] = []

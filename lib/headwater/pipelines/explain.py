@@ -39,9 +39,11 @@ def _words(planned: PlannedStep) -> str:
             words = f"conform {records:,} records of {len(batches)} batches into {table}"
         case UpdateTiles(changes=changes):
             words = f"take up what changed in {', '.join(change.table for change in changes)}"
-        case StageDates(dates=dates, tiles=tiles):
+        case StageDates(tiles=tiles, whole=whole, repair=repair):
             since = f", from where {tiles.checkpoint.day} ended" if tiles and tiles.checkpoint else ""
-            words = f"compute {_range(dates)}{since}"
+            parts = [f"compute {_range(whole)}{since}"] if whole else []
+            parts += [f"repair {_range(repair.dates)} by entity"] if repair else []
+            words = ", ".join(parts)
         case AuditStage(dates=dates):
             words = f"audit {_range(dates)}"
         case PublishStage(dates=dates, compact=months):

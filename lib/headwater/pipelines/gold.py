@@ -7,26 +7,29 @@ Every decision here reads the ledger and table versions only.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial, reduce
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
-from headwater.config.features import FeatureView
 from headwater.errors import DataRejected
 from headwater.features.carry import carry_forward
-from headwater.features.windows import feature_rows, published_schema
+from headwater.features.windows import Wanted, feature_rows, published_schema
+from headwater.pipelines.published import by_date, publications_of
+from headwater.pipelines.repair import affected, repair_of, scoped, words
 from headwater.pipelines.staleness import carried_dates, caught_up
 from headwater.pipelines.steps import (
     REJECTED,
     CachedHistory,
     Plan,
     PlannedStep,
-    PublishStage,
     Runtime,
     StageDates,
     require_same,
@@ -58,17 +61,22 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
     title = f"stage {view.name}"
     if state.open is not None:
         return Plan(title, (unfinished(stream, state.open),))
-    publications = publications_of(runtime)
+    published = by_date(publications_of(runtime))
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
     batches = {table: _last_committed(runtime, table) for table in view.tables}
-    dates = _dates_to_compute(runtime, publications)
-    if not dates:
-        return Plan(title, (), (f"{runtime.run_date} is published and nothing it rests on has changed",))
+    found = affected(runtime)
+    whole = sorted(_missing_dates(runtime, published) | found.whole | caught_up(runtime, published))
+    found = replace(found, by_entity=tuple(day for day in found.by_entity if day not in whole))
+    if not whole and not found.by_entity:
+        nothing = f"{runtime.run_date} is published and nothing it rests on has changed"
+        return Plan(title, (), (nothing, *map(words, found.late)))
     if not ready and missing_silver(runtime):
-        return Plan(title, (), (f"{len(dates)} dates {dates[0]} .. {dates[-1]}, once there is silver",))
-    published = by_date(publications)
-    tiles = tiles_for(runtime, dates, keeps=dates[-1] >= max(published, default=dates[-1]))
+        return Plan(title, (), (f"{len(whole)} dates {whole[0]} .. {whole[-1]}, once there is silver",))
+    keeps = bool(whole) and whole[-1] >= max(published, default=whole[-1])
+    tiles = tiles_for(runtime, whole or found.by_entity, keeps=keeps)
     versions = silver_versions(runtime) | (tiles.silver if tiles else {})
+    repair = repair_of(runtime, found, versions)
+    dates = tuple(sorted({*whole, *(repair.dates if repair else ())}))
     carried = carried_dates(runtime, dates, published) if ready else {}
     step = StageDates(
         view=view.name,
@@ -80,10 +88,12 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
         carried=carried,
         cached=_cached(runtime, carried, published),
         tiles=tiles,
+        late=found.late,
+        repair=repair,
     )
     if is_staged(state, step):
         return Plan(title, (), (f"{len(dates)} dates are staged from the same input already",))
-    return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),))
+    return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),), tuple(map(words, found.late)))
 
 
 def missing_silver(runtime: Runtime) -> list[str]:
@@ -118,18 +128,32 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
         require_same("feature view", step.pipeline_version, view.pipeline_version, batch.id)
         spark = runtime.session()
         ensure_table(spark, staged_spec(location, published_schema(view, project.tables)))
-        silver = {table: read_at(spark, project.path("silver", table), at) for table, at in step.versions.items()}
-        from_tiles = stored(step.tiles, runtime) if step.tiles else None
-        rows = feature_rows(view, project.tables, silver, step.dates, step.carried, from_tiles)
-        if step.cached:
-            history = read_at(spark, project.path("gold", view.name), step.cached.version)
-            recent = history.where(F.col(FEATURE_DATE) >= F.lit(step.cached.since))
-            rows = carry_forward(rows, recent, view, step.carried)
-        with fitting(view.name):
+        with scoped(step.repair, runtime) as scope, fitting(view.name):
+            rows = _rows(step, scope, runtime)
             keeps = bool(step.tiles and step.tiles.keeps)
             written = replace_dates_once(rows, location, FEATURE_DATE, step.dates, batch, undated=keeps)
     runtime.log.write("feature_computed", data_source=view.name, record_count=written.rows, dates=len(step.dates))
     return {"rows": written.rows, "staged_version": written.version, "stale": sorted(step.carried)}
+
+
+def _rows(step: StageDates, scope: DataFrame | None, runtime: Runtime) -> DataFrame:
+    """Every row of the whole dates, and of the others those in the scope."""
+    spark, project, view = runtime.session(), runtime.project, runtime.project.view
+    silver = {table: read_at(spark, project.path("silver", table), at) for table, at in step.versions.items()}
+    log = stored(step.tiles, runtime) if step.tiles else None
+    parts = []
+    if step.whole:
+        parts.append(feature_rows(view, project.tables, silver, Wanted(step.whole, step.carried), log))
+    if step.repair:
+        log = replace(log, checkpoint=None, keeps=False) if log else None
+        repaired = Wanted(step.repair.dates, step.carried, scope)
+        parts.append(feature_rows(view, project.tables, silver, repaired, log))
+    rows = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), parts)
+    if step.cached:
+        history = read_at(spark, project.path("gold", view.name), step.cached.version)
+        recent = history.where(F.col(FEATURE_DATE) >= F.lit(step.cached.since))
+        rows = carry_forward(rows, recent, view, step.carried)
+    return rows
 
 
 @contextmanager
@@ -159,76 +183,20 @@ def _cached(
     return CachedHistory(version=at, since=max(before) - _WITHHELD_AT_MOST) if before and at is not None else None
 
 
-def affected_dates(view: FeatureView, touched: dict[str, Iterable[date]], published: Sequence[date]) -> set[date]:
-    """Published dates whose rows can change when rows of some event days changed.
-
-    Args:
-        view: its windows say how far a day reaches: window - 1 days for a window, for ever for lifetime features and
-            for the dimension.
-        touched: event days of old and new row images, by silver table.
-        published: the published dates.
-    """
-    reaches = [(group.table, group.longest_window) for group in view.groups] + [(view.population.table, None)]
-    return {
-        at
-        for table, window in reaches
-        for day in touched.get(table, ())
-        for at in published
-        if day <= at and _within(at, day, window)
-    }
-
-
-def _dates_to_compute(runtime: Runtime, publications: Sequence[PublishStage]) -> tuple[date, ...]:
+def _missing_dates(runtime: Runtime, published: Collection[date]) -> set[date]:
+    """Dates up to the run date that were never published; of an empty history as many as the project begins with."""
     day = timedelta(days=1)
-    published = published_dates(publications)
     if not published:
         first = runtime.run_date - (runtime.project.initial_dates - 1) * day
-        return tuple(first + offset * day for offset in range(runtime.project.initial_dates))
+        return {first + offset * day for offset in range(runtime.project.initial_dates)}
     gap = max((runtime.run_date - max(published)).days, 0)
     missing = {max(published) + offset * day for offset in range(1, gap + 1)}
-    if runtime.run_date not in published:
-        missing.add(runtime.run_date)
-    last = publications[-1]
-    touched = {
-        table: [
-            date.fromisoformat(str(day))
-            for commit in runtime.ledger.stream(runtime.stream("silver", table)).commits
-            if commit.n > last.silver_batches.get(table, 0)
-            for day in _texts(commit.facts["touched"])
-        ]
-        for table in runtime.project.view.tables
-    }
-    changed = affected_dates(runtime.project.view, dict(touched), sorted(published))
-    return tuple(sorted(missing | changed | caught_up(runtime, by_date(publications))))
-
-
-def _within(at: date, day: date, window: int | None) -> bool:
-    return window is None or (at - day).days < window
+    return missing if runtime.run_date in published else {*missing, runtime.run_date}
 
 
 def _last_committed(runtime: Runtime, table: str) -> int:
     commits = runtime.ledger.stream(runtime.stream("silver", table)).commits
     return commits[-1].n if commits else 0
-
-
-def _texts(value: JsonValue) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
-
-
-def published_dates(publications: Iterable[PublishStage]) -> set[date]:
-    """Every date that was ever published."""
-    return {day for publication in publications for day in publication.dates}
-
-
-def by_date(publications: Iterable[PublishStage]) -> dict[date, PublishStage]:
-    """The last publication of each published date."""
-    return {day: publication for publication in publications for day in publication.dates}
-
-
-def publications_of(runtime: Runtime) -> list[PublishStage]:
-    """Every publication of the view, oldest first."""
-    commits = runtime.ledger.stream(runtime.stream("publish", runtime.project.view.name)).commits
-    return [PublishStage.model_validate(commit.payload) for commit in commits]
 
 
 def is_staged(state: StreamState, step: StageDates) -> bool:

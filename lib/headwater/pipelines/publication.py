@@ -1,27 +1,44 @@
-"""Publication: history is replaced by what the audit let through, latest follows, closed months are compacted."""
+"""Publication: history is replaced by what the audit let through, latest follows, closed months are compacted.
 
+    staged ──whole dates──> history: replaced (one commit)      ──> latest ──> closed months compacted
+           ──repaired───> history: rows of the scope (another)
+
+Repaired rows are marked in deletion vectors and written beside; no file is rewritten for them. A month is compacted
+again when it has become many files that way.
+"""
+
+from dataclasses import replace
 from datetime import date
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
 from headwater.features.windows import published_schema
 from headwater.pipelines.audit import NOTHING_STAGED, passed_verdict, unpublished
-from headwater.pipelines.gold import published_dates
+from headwater.pipelines.published import published_dates
+from headwater.pipelines.repair import scoped
 from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
 from headwater.quality.withholding import publishable
 from headwater.state.streams import Commit
 from headwater.tables.catalog import register
-from headwater.tables.delta import Batch, ensure_table, find, read_at
+from headwater.tables.delta import Batch, Written, ensure_table, files_by, find, read_at, read_changes
 from headwater.tables.publish import (
     FEATURE_DATE,
+    FEATURE_MONTH,
+    Replaced,
+    changed_by_date,
     closed_months,
     compact_months,
     history_spec,
     publish_history,
     publish_latest,
+    repair_history,
     staged_spec,
 )
+
+# Of a closed month; a lookup of one entity opens them all.
+_FILES_AT_MOST = 16
 
 
 def plan_publish(runtime: Runtime) -> Plan:
@@ -44,7 +61,7 @@ def plan_publish(runtime: Runtime) -> Plan:
     before = published_dates(PublishStage.model_validate(commit.payload) for commit in state.commits)
     after = before | set(step.dates)
     closed_already = closed_months(before, max(before, default=date.min))
-    touched = {day.replace(day=1) for day in step.dates}
+    touched = {day.replace(day=1) for day in step.whole} | _scattered(runtime, step)
     publication = PublishStage(
         view=view.name,
         run_date=runtime.run_date,
@@ -55,6 +72,7 @@ def plan_publish(runtime: Runtime) -> Plan:
         compact=tuple(m for m in closed_months(after, max(after)) if m in touched or m not in closed_already),
         carried=step.carried,
         ranges=_ranges(verdict),
+        repair=step.repair,
     )
     return Plan(title, (PlannedStep(stream, publication, decided_on=state.last_n),))
 
@@ -78,18 +96,52 @@ def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[st
     staged = read_at(spark, project.path("staged", view.name), step.staged_version)
     ours = staged.where(F.col(FEATURE_DATE).isin(list(step.dates))).select(*view.columns)
     audited = ours.where(publishable(step.ranges))
-    published = find(history, batch) or publish_history(audited, history, step.dates, batch)
-    runtime.failpoint(f"publish:{view.name}:history")
-    newest = find(latest, batch) or publish_latest(
-        read_at(spark, history, published.version), latest, step.dates, batch
-    )
+    with scoped(step.repair, runtime) as scope:
+        written = _write_history(step, audited, scope, batch, runtime)
+        at = max(each.version for each in written)
+        runtime.failpoint(f"publish:{view.name}:history")
+        replaced = Replaced(step.whole, scope, step.repair.dates if step.repair else ())
+        newest = find(latest, batch) or publish_latest(audited, read_at(spark, history, at), latest, replaced, batch)
     runtime.failpoint(f"publish:{view.name}:latest")
     compact_months(spark, history, step.compact, view.entity)
     if view.catalog:
         register(spark, view.catalog, history)
         register(spark, f"{view.catalog}_latest", latest)
-    runtime.log.write("materialization_done", data_source=view.name, record_count=published.rows)
-    return {"rows": published.rows, "history_version": published.version, "latest_version": newest.version}
+    rows = sum(each.rows for each in written)
+    runtime.log.write("materialization_done", data_source=view.name, record_count=rows)
+    facts: dict[str, JsonValue] = {"rows": rows, "history_version": at, "latest_version": newest.version}
+    if step.repair:
+        changed = changed_by_date(read_changes(spark, history, written[-1].version, after=written[-1].version - 1))
+        facts["repaired"] = {day.isoformat(): count for day, count in changed.items()}
+    return facts
+
+
+def _write_history(
+    step: PublishStage, audited: DataFrame, scope: DataFrame | None, batch: Batch, runtime: Runtime
+) -> list[Written]:
+    """Replace the whole dates, then the rows of the scope: each in one commit, found again after a crash."""
+    spark, location = runtime.session(), runtime.project.path("gold", step.view)
+    written = []
+    if step.whole:
+        whole = audited.where(F.col(FEATURE_DATE).isin(list(step.whole)))
+        written.append(find(location, batch) or publish_history(whole, location, step.whole, batch))
+    if step.repair and scope is not None:
+        runtime.failpoint(f"publish:{step.view}:whole")
+        rows = audited.where(F.col(FEATURE_DATE).isin(list(step.repair.dates)))
+        before, second = spark.read.format("delta").load(location), replace(batch, stream=f"{batch.stream}/repair")
+        written.append(
+            find(location, second) or repair_history(rows, scope, before, location, step.repair.dates, second)
+        )
+    return written
+
+
+def _scattered(runtime: Runtime, step: StageDates) -> set[date]:
+    """Repaired months that are in many files by now."""
+    if step.repair is None:
+        return set()
+    files = files_by(runtime.project.path("gold", step.view), FEATURE_MONTH)
+    months = {day.replace(day=1) for day in step.repair.dates}
+    return {month for month in months if files.get(month.isoformat(), 0) > _FILES_AT_MOST}
 
 
 def _ranges(verdict: Commit) -> dict[str, str]:

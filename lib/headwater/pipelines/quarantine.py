@@ -1,6 +1,6 @@
 """What was kept out and may come in: feature rows that an audit held back, and the account of it all."""
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from headwater.features.asof import FEATURE_DATE
@@ -51,15 +51,20 @@ def quarantine_withheld(step: AuditStage, frame: DataFrame, withheld: Withheld, 
     ensure_table(spark, TableSpec(location, QUARANTINE_SCHEMA))
     rows = _rows(step, frame, withheld, runtime)
     open_rows = spark.read.format("delta").load(location).where(F.col("status") == "open")
-    days = [day.isoformat() for day in step.dates]
-    audited = open_rows.where(F.substring_index("row_id", "|", -1).isin(days))
+    day, repaired = F.substring_index("row_id", "|", -1), step.repair.dates if step.repair else ()
+    audited = open_rows.where(day.isin([each.isoformat() for each in step.dates if each not in repaired]))
+    if repaired:
+        # Of these dates only who is in the frame was judged again.
+        again = open_rows.where(day.isin([each.isoformat() for each in repaired]))
+        judged = frame.select(_key(runtime).alias("row_id"))
+        audited = audited.unionByName(again.join(judged, on="row_id", how="left_semi").select(*audited.columns))
     healed = audited.join(rows.select("id"), on="id", how="left_anti").withColumn("status", F.lit("replayed"))
     changes = rows.unionByName(healed.select(*rows.columns))
     merge_once(changes, location, Upsert(key=["id"], columns=["status", "reasons", "preview", "batch_id"]), batch)
 
 
 def _rows(step: AuditStage, frame: DataFrame, withheld: Withheld, runtime: Runtime) -> DataFrame:
-    key = F.concat_ws("|", F.col(runtime.project.view.entity), F.col(FEATURE_DATE).cast("string"))
+    key = _key(runtime)
     shown = F.struct(*(masked(F.col(name).cast("string")).alias(name) for name in sorted(withheld.ranges)))
     held_back = frame.where(~publishable(withheld.ranges))
     return held_back.select(
@@ -73,3 +78,7 @@ def _rows(step: AuditStage, frame: DataFrame, withheld: Withheld, runtime: Runti
         F.lit("open").alias("status"),
         F.timestamp_micros(F.lit(int(step.judged_at.timestamp() * 1_000_000))).alias("quarantined_at"),
     )
+
+
+def _key(runtime: Runtime) -> Column:
+    return F.concat_ws("|", F.col(runtime.project.view.entity), F.col(FEATURE_DATE).cast("string"))

@@ -18,6 +18,7 @@ from headwater.pipelines.evidence import (
     distributions_of,
     examples_of,
     held_batches,
+    repairs_of,
     trend_to,
     withheld_reasons,
     withheld_rows,
@@ -77,6 +78,7 @@ def _of_staged(runtime: Runtime, steps: Sequence[StepRow], staged: Commit, verdi
         withheld=withheld,
         trend=trend_to(runtime, verdict),
         distributions=distributions_of(runtime, staged),
+        repairs=repairs_of(runtime, staged),
     )
 
 

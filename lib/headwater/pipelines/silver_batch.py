@@ -23,6 +23,7 @@ from headwater.pipelines.equation import (
     Tally,
     count_effects,
     count_judged,
+    images_by_day,
     require_sum,
     tally,
     terms,
@@ -31,7 +32,7 @@ from headwater.pipelines.equation import (
 from headwater.pipelines.gates import findings_facts, record_findings
 from headwater.pipelines.pinned import FORMS, Pinned, pinned
 from headwater.pipelines.steps import ConformBatch, Finding, Runtime, require_same
-from headwater.tables.delta import Batch, Upsert, append_once, merge_once
+from headwater.tables.delta import Batch, Upsert, Written, append_once, merge_once
 from headwater.telemetry.logs import EventName
 from headwater.transforms.conform import BATCH_ID, EXTRACTED_AT, REASONS, ROW_ID, conform
 from headwater.transforms.dedup import BUCKET, EFFECT, classify, winners
@@ -88,7 +89,7 @@ def _effect(
         equation = terms(require_sum(contract.source, counted, effected, committed=committed))
         work = _Work(batch.with_facts(equation), contract, seen, judged, effects, counted, effected)
         newest: dict[str, JsonValue] = {"newest": {fresh_by: effected.newest}} if fresh_by else {}
-        return {**equation, "touched": list(_write(work, runtime)), **newest}
+        return {**equation, **_write(work, runtime), **newest}
 
 
 @contextmanager
@@ -160,25 +161,24 @@ def _event_times(runtime: Runtime, table: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*since, *(group.event_time for group in view.groups if group.table == table)]))
 
 
-def _write(work: _Work, runtime: Runtime) -> tuple[str, ...]:
-    """Silver, then quarantine; each in one commit, each proved. Returns the days whose features may change."""
-    touched = _write_silver(work, runtime) if work.effected.changes else ()
+def _write(work: _Work, runtime: Runtime) -> dict[str, JsonValue]:
+    """Silver, then quarantine; each in one commit, each proved. Says what silver's change touches."""
+    written = _write_silver(work, runtime) if work.effected.changes else {"touched": {}}
     runtime.failpoint(f"conform:{work.contract.source}:merged")
     _write_quarantine(work, runtime)
-    return touched
+    return written
 
 
-def _write_silver(work: _Work, runtime: Runtime) -> tuple[str, ...]:
+def _write_silver(work: _Work, runtime: Runtime) -> dict[str, JsonValue]:
+    """Facts: the version of silver that holds the batch, and rows by the day whose features they may change."""
     changed = work.effects.where(F.col(EFFECT).isin("inserted", "updated"))
     if work.contract.kind == "fact":
-        _merge(changed, work, runtime)
-        return work.effected.touched
-    placed = versions(work.seen.silver, changed, work.contract).persist()
-    try:
-        _merge(placed, work, runtime)
-        return _touched_by_versions(placed, work.contract, runtime)
-    finally:
-        placed.unpersist()
+        merged = _merge(changed, work, runtime)
+        return {"silver_version": merged.version, "touched": dict(work.effected.touched)}
+    with _persisted(versions(work.seen.silver, changed, work.contract)) as placed:
+        merged = _merge(placed, work, runtime)
+        touched = _touched_by_versions(placed, work.contract, runtime)
+        return {"silver_version": merged.version, "touched": dict(touched)}
 
 
 def _write_quarantine(work: _Work, runtime: Runtime) -> None:
@@ -195,16 +195,17 @@ def _write_quarantine(work: _Work, runtime: Runtime) -> None:
         append_once(rows, location, work.batch)
 
 
-def _merge(rows: DataFrame, work: _Work, runtime: Runtime) -> None:
+def _merge(rows: DataFrame, work: _Work, runtime: Runtime) -> Written:
     contract = work.contract
-    upsert = Upsert(key=contract.row_key, buckets=work.effected.buckets)
+    buckets = [str(bucket) for bucket in work.effected.buckets]
+    upsert = Upsert(key=contract.row_key, within={BUCKET: buckets})
     location = runtime.project.path("silver", contract.name)
     validity = (VALID_FROM, VALID_TO) if contract.kind == "history" else ()
     columns = (*contract.names, BUCKET, F.lit(work.batch.id).alias(BATCH_ID), *validity)
-    merge_once(rows.select(*columns), location, upsert, work.batch)
+    return merge_once(rows.select(*columns), location, upsert, work.batch)
 
 
-def _touched_by_versions(placed: DataFrame, contract: TableContract, runtime: Runtime) -> tuple[str, ...]:
+def _touched_by_versions(placed: DataFrame, contract: TableContract, runtime: Runtime) -> dict[str, int]:
     """First days that the batch's versions answer for; a neighbour they shorten changes on the same days.
 
     The first version of a key answers for all time before it. Of a key that is new that begins with the day it enters
@@ -215,5 +216,4 @@ def _touched_by_versions(placed: DataFrame, contract: TableContract, runtime: Ru
     if contract.name == population.table:
         beginning = F.when(F.col(KNOWN), beginning).otherwise(F.to_date(f"`{population.since}`"))
     since = F.coalesce(F.to_date(VALID_FROM), beginning)
-    found = placed.where(OWN).agg(F.collect_set(since)).collect()
-    return tuple(sorted(day.isoformat() for day in found[0][0]))
+    return images_by_day(placed.where(OWN).select(since.alias("since")), "since")

@@ -18,6 +18,7 @@ from headwater.config.gates import NullRatioGate
 from headwater.config.project import Project
 from headwater.config.training import TrainingSet
 from headwater.errors import ConfigError, HeadwaterError
+from headwater.pipelines.late import LateRows, OfDates, TableChanges
 from headwater.sources.base import Source
 from headwater.state.ledger import Ledger
 from headwater.state.runs import RunLog
@@ -76,13 +77,10 @@ class CachedHistory(Spec):
     since: date
 
 
-class TileChanges(Spec):
-    """What the tiles of a set take up: the versions of its table after one, up to another."""
+class TileChanges(TableChanges):
+    """What the tiles of a set take up."""
 
     id: str = Field(description="table and digest of what its tiles hold")
-    table: str
-    after: int | None = Field(description="None: everything, as it is at `upto`")
-    upto: int
 
 
 class UpdateTiles(Spec):
@@ -116,14 +114,13 @@ class TilesSeen(Spec):
     keeps: bool = Field(description="whether the states of the last date are kept, as a checkpoint")
 
 
-class StageDates(Spec):
+class StageDates(OfDates):
     """Compute feature rows of some dates into the staging table."""
 
     kind: Literal["stage"] = "stage"
     view: str
     pipeline_version: str
     run_date: date
-    dates: tuple[date, ...]
     versions: dict[str, int] = Field(description="silver tables")
     silver_batches: dict[str, int] = Field(description="last silver batch that each table holds")
     carried: dict[str, tuple[date, ...]] = Field(
@@ -131,9 +128,10 @@ class StageDates(Spec):
     )
     cached: CachedHistory | None = Field(default=None, description="where such values are taken from")
     tiles: TilesSeen | None = Field(default=None, description="None: computed from silver alone")
+    late: tuple[LateRows, ...] = Field(default=(), description="why published dates are among them")
 
 
-class AuditStage(Spec):
+class AuditStage(OfDates):
     """Check the staged rows of one stage batch, at one version."""
 
     kind: Literal["audit"] = "audit"
@@ -141,13 +139,12 @@ class AuditStage(Spec):
     run_date: date
     stage_n: int
     staged_version: int
-    dates: tuple[date, ...]
     versions: dict[str, int]
     judged_at: datetime
     row_counts: dict[str, tuple[int, int]] = Field(description="per source: records judged, records quarantined")
 
 
-class PublishStage(Spec):
+class PublishStage(OfDates):
     """Replace the history of audited dates, then the latest table, then compact closed months."""
 
     kind: Literal["publish"] = "publish"
@@ -155,7 +152,6 @@ class PublishStage(Spec):
     run_date: date
     stage_n: int
     staged_version: int
-    dates: tuple[date, ...]
     silver_batches: dict[str, int]
     compact: tuple[date, ...]
     carried: dict[str, tuple[date, ...]] = Field(default_factory=dict, description="as staged")

@@ -95,6 +95,40 @@ class WithheldRows:
 
 
 @dataclass(frozen=True, slots=True)
+class LateRecords:
+    """Rows of a source that came, or were corrected, after dates they count on had been published.
+
+    Attributes:
+        rows: how many, as they were and as they are.
+        days: the first and the last day they are of.
+        reach: the first and the last published date that they can change; None within no horizon.
+        beyond: published dates that lie beyond the repair horizon and stay as they are.
+    """
+
+    source: str
+    rows: int
+    days: tuple[date, date]
+    reach: tuple[date, date] | None
+    beyond: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """What a run changed of dates that were published before.
+
+    Attributes:
+        late: why.
+        whole: dates that were computed again for everybody.
+        rows: by date that was computed again for the entities with late rows, how many rows changed; none before it
+            is published.
+    """
+
+    late: tuple[LateRecords, ...]
+    whole: tuple[date, ...]
+    rows: Mapping[date, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A quarantined record as its masked preview shows it; `id` finds it in the quarantine table.
 
@@ -232,6 +266,7 @@ class QualityReport:
     examples: Mapping[str, Mapping[str, tuple[Example, ...]]] = field(default_factory=dict)
     trend: tuple[AuditPoint, ...] = ()
     distributions: Distributions | None = None
+    repairs: Repairs | None = None
 
     @property
     def passed(self) -> bool:

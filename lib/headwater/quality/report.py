@@ -18,6 +18,7 @@ from headwater.quality.facts import DateSpread, Distributions, NumberSpread, Qua
 _SECTIONS: tuple[tuple[str, str, Callable[[QualityReport], list[str]]], ...] = (
     ("rows", "Row equation", sections.row_equation),
     ("checks", "Checks", sections.checks),
+    ("repairs", "Repairs", sections.repairs),
     ("distributions", "Distributions", pictures.distributions),
     ("quarantine", "Quarantine", sections.quarantine),
     ("trends", "Trends", pictures.trends),
@@ -51,6 +52,7 @@ def report_json(report: QualityReport) -> dict[str, JsonValue]:
         "carried": _plain(report.carried),
         "withheld": _plain(asdict(report.withheld)) if report.withheld else None,
         "rows": [_plain({**asdict(row), "adds_up": row.adds_up}) for row in report.rows],
+        "repairs": _plain(asdict(report.repairs)) if report.repairs else None,
         "distributions": _distributions(report),
         "quarantine": _plain(report.quarantine),
         "examples": {

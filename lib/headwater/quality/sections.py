@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import date
 from itertools import islice
 
 from headwater.pages.numbers import cut_score, duration, share, size, span_of
 from headwater.pages.page import Cell, Column, Folded, Mark, banner, figures, heading, note, paragraph, table
-from headwater.quality.facts import Example, QualityReport, RowEquation
+from headwater.quality.facts import Example, QualityReport, Repairs, RowEquation
 from headwater.quality.verdict import CheckResult
 
 _ENGINES = {"deequ": "Deequ", "great_expectations": "Great Expectations", "headwater": "headwater"}
@@ -29,6 +30,19 @@ _CHECK_COLUMNS = (
     Column("Layer", percent=10),
 )
 _REASON_COLUMNS = (Column("Reason", percent=26), Column("Records", number=True, percent=10), Column("Masked examples"))
+_LATE_COLUMNS = (
+    Column("Source"),
+    Column("Late rows", number=True),
+    Column("Of"),
+    Column("Can change"),
+    Column("Dates beyond the horizon", number=True),
+)
+_REPAIRED_COLUMNS = (
+    Column("Month"),
+    Column("Dates computed again", number=True),
+    Column("Dates changed in part", number=True),
+    Column("Rows changed there", number=True),
+)
 _ID_SHOWN = 12
 _FIELDS_SHOWN = 2
 
@@ -192,6 +206,37 @@ def _fields(fields: Mapping[str, str] | None) -> str:
     if fields is None:
         return "nothing that can be shown"
     return ", ".join(f"{name}={text}" for name, text in fields.items())
+
+
+def repairs(report: QualityReport) -> list[str]:
+    """Which published dates changed, and why."""
+    if report.repairs is None:
+        return []
+    late = [
+        (each.source, f"{each.rows:,}", _between(each.days), _between(each.reach), f"{each.beyond:,}")
+        for each in report.repairs.late
+    ]
+    parts = [
+        heading("Repairs"),
+        paragraph("Records that came late, or were corrected, change dates that were published before."),
+        table(_LATE_COLUMNS, late),
+    ]
+    months = sorted({day.replace(day=1) for day in (*report.repairs.whole, *report.repairs.rows)})
+    rows = [_repaired_month(month, report.repairs) for month in months]
+    return [*parts, table(_REPAIRED_COLUMNS, rows)] if rows else parts
+
+
+def _between(ends: tuple[date, date] | None) -> str:
+    if ends is None:
+        return "none"
+    first, last = ends
+    return f"{first}" if first == last else f"{first} to {last}"
+
+
+def _repaired_month(month: date, repairs: Repairs) -> list[Cell]:
+    whole = [day for day in repairs.whole if day.replace(day=1) == month]
+    rows = {day: count for day, count in repairs.rows.items() if day.replace(day=1) == month}
+    return [f"{month:%Y-%m}", f"{len(whole):,}", f"{len(rows):,}", f"{sum(rows.values()):,}"]
 
 
 def storage(report: QualityReport) -> list[str]:

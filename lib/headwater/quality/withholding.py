@@ -29,7 +29,7 @@ class Withheld:
     ranges: Mapping[str, str]
 
 
-def withhold(frame: DataFrame, checks: Sequence[Check], verdict: Verdict, max_share: float) -> Withheld:
+def withhold(frame: DataFrame, checks: Sequence[Check], verdict: Verdict, max_share: float, *, of: int) -> Withheld:
     """Decide which rows to hold back: those that break a range, unless they are too many.
 
     Costs a scan, and only when a blocking range check failed.
@@ -45,8 +45,8 @@ def withhold(frame: DataFrame, checks: Sequence[Check], verdict: Verdict, max_sh
     for check in broken:
         predicate = range_predicate(check, floating=isinstance(types[check.column], T.DoubleType | T.FloatType))
         ranges[check.column] = f"({ranges[check.column]}) AND ({predicate})" if check.column in ranges else predicate
-    outside, rows = frame.agg(F.count(F.when(~publishable(ranges), 1)), F.count(F.lit(1))).collect()[0]
-    return Withheld(outside, ranges) if outside <= max_share * rows else Withheld(0, {})
+    outside = frame.where(~publishable(ranges)).count()
+    return Withheld(outside, ranges) if outside <= max_share * of else Withheld(0, {})
 
 
 def publishable(ranges: Mapping[str, str]) -> Column:

@@ -6,6 +6,7 @@ greater than the last one without a word, so a write counts only once its commit
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -14,11 +15,11 @@ from threading import Lock
 
 import pyarrow as pa
 from delta.exceptions import ConcurrentWriteException, MetadataChangedException, ProtocolChangedException
-from delta.tables import DeltaTable
+from delta.tables import DeltaMergeBuilder, DeltaTable
 from deltalake import DeltaTable as TableLog
 from deltalake.exceptions import TableNotFoundError
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -135,6 +136,15 @@ def size_in_bytes(location: str) -> int:
         return 0
 
 
+def files_by(location: str, partition: str) -> dict[str, int]:
+    """How many files a table has per value of a partition column; needs no session and reads no data."""
+    try:
+        files = pa.table(TableLog(location).get_add_actions(flatten=True))
+    except TableNotFoundError:
+        return {}
+    return dict(Counter(str(value) for value in files[f"partition.{partition}"].to_pylist()))
+
+
 def last_transaction(location: str, stream: str) -> int | None:
     """The last batch number that a table holds of a stream; needs no session."""
     try:
@@ -203,29 +213,30 @@ class Upsert:
 
     Attributes:
         key: columns that identify a row.
-        buckets: values of the `_bucket` partition that the changes touch, as literals, so that two merges into
-            different buckets do not conflict and only those files are read.
+        within: by column, the values that the changes have, as SQL literals: of a partition column, so that two merges
+            into different partitions do not conflict and only those files are read.
         columns: columns to set on a match; None sets all. What does not match is inserted.
+        gone: column that says of a row that there is to be none of its key; it is no column of the table.
     """
 
     key: Sequence[str]
-    buckets: Sequence[int] | None = None
+    within: Mapping[str, Sequence[str]] = field(default_factory=dict)
     columns: Sequence[str] | None = None
+    gone: str | None = None
 
 
 def merge_once(changes: DataFrame, location: str, upsert: Upsert, batch: Batch) -> Written:
     """MERGE changes into a table; returns the commit that holds them."""
     spark = changes.sparkSession
-    terms = [f"t.`{name}` = s.`{name}`" for name in upsert.key]
-    if upsert.buckets is not None:
-        listed = ", ".join(str(bucket) for bucket in sorted(upsert.buckets))
-        terms += [f"t.`_bucket` in ({listed})", "t.`_bucket` = s.`_bucket`"]
+    terms = [f"t.`{name}` = s.`{name}`" for name in (*upsert.key, *upsert.within)]
+    terms += [f"t.`{name}` in ({', '.join(values)})" for name, values in upsert.within.items()]
     merge = DeltaTable.forPath(spark, location).alias("t").merge(changes.alias("s"), " and ".join(terms))
-    if upsert.columns is None:
-        merge = merge.whenMatchedUpdateAll()
+    if upsert.gone is not None:
+        merge = _with_deletes(merge, upsert, changes.columns)
+    elif upsert.columns is None:
+        merge = merge.whenMatchedUpdateAll().whenNotMatchedInsertAll()
     else:
-        merge = merge.whenMatchedUpdate(set={name: f"s.`{name}`" for name in upsert.columns})
-    merge = merge.whenNotMatchedInsertAll()
+        merge = merge.whenMatchedUpdate(set={name: f"s.`{name}`" for name in upsert.columns}).whenNotMatchedInsertAll()
     # MERGE is the one write that takes its transaction and metadata from session settings only.
     settings = {_TXN_APP: batch.stream, _TXN_VERSION: str(batch.n), _METADATA: _metadata(batch)}
     for key, value in settings.items():
@@ -236,6 +247,14 @@ def merge_once(changes: DataFrame, location: str, upsert: Upsert, batch: Batch) 
         for key in settings:
             spark.conf.unset(key)
     return prove(location, batch)
+
+
+def _with_deletes(merge: DeltaMergeBuilder, upsert: Upsert, columns: Sequence[str]) -> DeltaMergeBuilder:
+    """Delete what is gone, and update only what differs: a row that is as it was is not written again."""
+    values: dict[str, str | Column] = {name: f"s.`{name}`" for name in columns if name != upsert.gone}
+    same = " and ".join(f"t.`{name}` <=> {value}" for name, value in values.items())
+    merge = merge.whenMatchedDelete(f"s.`{upsert.gone}`").whenMatchedUpdate(f"not ({same})", set=values)
+    return merge.whenNotMatchedInsert(f"not s.`{upsert.gone}`", values=values)
 
 
 def find(location: str, batch: Batch) -> Written | None:

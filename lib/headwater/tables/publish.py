@@ -11,6 +11,7 @@ the log's commits have to be there from the first one on, so they are kept for t
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from delta.tables import DeltaTable
@@ -18,10 +19,38 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from headwater.tables.delta import Batch, TableSpec, Written, overwrite_once, replace_dates_once
+from headwater.features.scope import in_scope
+from headwater.tables.delta import Batch, TableSpec, Upsert, Written, merge_once, overwrite_once, replace_dates_once
 
 FEATURE_DATE = "feature_date"
 FEATURE_MONTH = "feature_month"
+_GONE, _REPLACED = "_gone", "_replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What a publication replaces.
+
+    Attributes:
+        dates: every row of these.
+        scope: of others the rows of these entities and days (`features.scope`); None for none.
+        repaired: which others.
+    """
+
+    dates: Sequence[date]
+    scope: DataFrame | None = None
+    repaired: Sequence[date] = ()
+
+    def told(self, rows: DataFrame) -> DataFrame:
+        """Rows, each with whether it is replaced."""
+        of_dates = F.col(FEATURE_DATE).isin(list(self.dates))
+        if self.scope is None:
+            return rows.withColumn(_REPLACED, of_dates)
+        entity, first, last = self.scope.columns
+        day = F.unix_date(FEATURE_DATE)
+        of_scope = F.col(FEATURE_DATE).isin(list(self.repaired)) & day.between(F.col(first), F.col(last))
+        known = rows.join(F.broadcast(self.scope), on=entity, how="left")
+        return known.withColumn(_REPLACED, of_dates | F.coalesce(of_scope, F.lit(False))).drop(first, last)  # noqa: FBT003
 
 
 def staged_spec(location: str, schema: T.StructType) -> TableSpec:
@@ -41,6 +70,7 @@ def history_spec(location: str, schema: T.StructType) -> TableSpec:
         properties={
             **_statistics(schema),
             "delta.enableChangeDataFeed": "true",
+            "delta.enableDeletionVectors": "true",
             "delta.logRetentionDuration": "interval 3650 days",
         },
     )
@@ -57,26 +87,62 @@ def publish_history(audited: DataFrame, location: str, dates: Sequence[date], ba
     return replace_dates_once(audited, location, FEATURE_DATE, dates, batch)
 
 
-def publish_latest(history: DataFrame, location: str, dates: Sequence[date], batch: Batch) -> Written:
+def repair_history(
+    rows: DataFrame, scope: DataFrame, before: DataFrame, location: str, dates: Sequence[date], batch: Batch
+) -> Written:
+    """Put rows of some entities in the place of those that are published; a row that is as it was stays where it is.
+
+    Args:
+        rows: audited, of the scope; one per (entity, feature_date).
+        scope: the entities and days that are replaced (`features.scope`).
+        before: the published history; of its rows in the scope those without a new one are deleted.
+        location: of the history.
+        dates: which days of the scope.
+        batch: of the publication.
+    """
+    entity = rows.columns[0]
+    month = F.trunc(FEATURE_DATE, "MM").alias(FEATURE_MONTH)
+    published = before.where(F.col(FEATURE_DATE).isin(list(dates)) & F.col(FEATURE_MONTH).isin(_months(dates)))
+    keys = in_scope(published.select(entity, FEATURE_DATE), scope, FEATURE_DATE)
+    gone = keys.join(rows.select(entity, FEATURE_DATE), on=[entity, FEATURE_DATE], how="left_anti")
+    new = rows.select("*", month, F.lit(False).alias(_GONE))  # noqa: FBT003
+    changes = new.unionByName(gone.select("*", month, F.lit(True).alias(_GONE)), allowMissingColumns=True)  # noqa: FBT003
+    months = [f"date'{each.isoformat()}'" for each in _months(dates)]
+    upsert = Upsert(key=[entity, FEATURE_DATE], within={FEATURE_MONTH: months}, gone=_GONE)
+    return merge_once(changes, location, upsert, batch)
+
+
+def changed_by_date(changes: DataFrame) -> dict[date, int]:
+    """How many rows of each date a repair wrote, changed or took away.
+
+    Args:
+        changes: the history's change data feed of the repair's version.
+    """
+    counted = changes.where(F.col("_change_type") != "update_preimage").groupBy(FEATURE_DATE).count()
+    return dict(sorted((row[0], row[1]) for row in counted.collect()))
+
+
+def publish_latest(rows: DataFrame, history: DataFrame, location: str, replaced: Replaced, batch: Batch) -> Written:
     """Bring the latest table, each entity's row of greatest date clustered by entity, up to a history.
 
     Args:
-        history: published rows, after the dates were replaced.
+        rows: what was put in the place of what was replaced.
+        history: published rows, after that.
         location: the latest table, as it followed from the history before.
-        dates: the dates that were replaced; what is not of them needs not be read, unless an entity has lost its row.
+        replaced: what was; of the rest nothing needs to be read, unless an entity has lost its row.
         batch: of the publication.
     """
-    spark, replaced = history.sparkSession, F.col(FEATURE_DATE).isin(list(dates))
-    columns = [name for name in history.columns if name != FEATURE_MONTH]
-    entity = columns[0]
-    before = spark.read.format("delta").load(location)
-    rows = history.select(*columns)
+    columns, entity = rows.columns, rows.columns[0]
+    before = replaced.told(rows.sparkSession.read.format("delta").load(location))
+    stays = before.where(~F.col(_REPLACED))
     # A feature that is new has no column in the latest table yet, and no value in its rows.
-    candidates = rows.where(replaced).unionByName(before.where(~replaced), allowMissingColumns=True).select(*columns)
+    candidates = rows.unionByName(stays, allowMissingColumns=True).select(*columns)
     newest = candidates.groupBy(entity).agg(F.max(FEATURE_DATE).alias("_is"))
-    was = before.where(replaced).select(entity, F.col(FEATURE_DATE).alias("_was")).join(newest, on=entity, how="left")
+    leaves = before.where(_REPLACED).select(entity, F.col(FEATURE_DATE).alias("_was"))
+    was = leaves.join(newest, on=entity, how="left")
     lost = was.where(F.col("_is").isNull() | (F.col("_is") < F.col("_was"))).select(entity)
-    candidates = candidates.unionByName(rows.join(F.broadcast(lost), on=entity, how="left_semi"))
+    found = history.select(*columns).join(F.broadcast(lost), on=entity, how="left_semi")
+    candidates = candidates.unionByName(found)
     return overwrite_once(_newest(candidates, entity).sortWithinPartitions(entity), location, batch)
 
 
@@ -84,6 +150,10 @@ def _newest(rows: DataFrame, entity: str) -> DataFrame:
     others = [name for name in rows.columns if name not in (entity, FEATURE_DATE)]
     newest = rows.groupBy(entity).agg(F.max(F.struct(FEATURE_DATE, *others)).alias("_row"))
     return newest.select(entity, *(F.col(f"_row.`{name}`").alias(name) for name in rows.columns if name != entity))
+
+
+def _months(dates: Iterable[date]) -> list[date]:
+    return sorted({day.replace(day=1) for day in dates})
 
 
 def closed_months(dates: Iterable[date], last_published: date) -> tuple[date, ...]:

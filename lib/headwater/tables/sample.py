@@ -1,11 +1,12 @@
-"""A part of a table that fits into memory, read without a session."""
+"""A table, or a part of it, that fits into memory, read without a session."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable as TableLog
+from deltalake import QueryBuilder
 
 
 def rows_of_date(
@@ -34,3 +35,24 @@ def rows_of_date(
     ordered = ds.FileSystemDataset(files, whole.schema, whole.format, whole.filesystem)
     rows = ordered.head(at_most + 1, columns=list(columns), filter=wanted)
     return rows.slice(0, at_most), rows.num_rows <= at_most
+
+
+def all_rows(location: str, where: str = "true", *, options: Mapping[str, str] | None = None) -> pa.Table:
+    """The rows of a table that meet a SQL condition; unlike a file reader it knows which rows of a file are deleted.
+
+    Args:
+        location: the table.
+        where: in DataFusion's SQL.
+        options: of the store, where the environment does not say them.
+    """
+    log = TableLog(location, storage_options=dict(options) if options else None)
+    query = QueryBuilder().register("rows", log).execute(f"select * from rows where {where}")  # noqa: S608 -- the caller writes it
+    found = pa.table(query.read_all())
+    return found.cast(pa.schema([field.with_type(_plain(field.type)) for field in found.schema]))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Texts as everybody else has them."""
+    if pa.types.is_string_view(kind):
+        return pa.string()
+    return pa.list_(_plain(kind.value_type)) if pa.types.is_list(kind) else kind

@@ -18,7 +18,6 @@ import boto3
 import psycopg
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from tests.e2e.conftest import ROOT, run_job
 from tests.e2e.projects.plant import LAST, NEXT, PROJECT, TABLES, Records, corrections, drawn, extraction, naive, write
@@ -26,6 +25,7 @@ from tests.e2e.test_crash import SHORT_LIVED
 from tests.oracles.churn import differences
 
 from headwater.demo.stack import Stack, start_stack
+from headwater.tables.sample import all_rows
 
 FIVE = [LAST - timedelta(days=back) for back in reversed(range(5))]
 KEY = ["sensor", "feature_date"]
@@ -59,7 +59,7 @@ def run(plant: Stack, lake: Path, day: date) -> int:
 
 
 def published(lake: str, options: dict[str, str] | None = None) -> pa.Table:
-    return DeltaTable(f"{lake}/gold/sensor_health", storage_options=options).to_pyarrow_table()
+    return all_rows(f"{lake}/gold/sensor_health", options=options)
 
 
 def test_daily_runs_and_repair_equal_the_naive_query(
