@@ -30,11 +30,16 @@ def runtime_of(project: Project, day: date, spark: SparkSession) -> Runtime:
     return open_runtime(project, f"run-{day}", day, session=lambda: spark)
 
 
-def say_conformed(runtime: Runtime, table: str, days: Iterable[date]) -> None:
-    """Put a silver batch into the ledger that touched some days, a row of each, and is in silver by now."""
+def say_conformed(runtime: Runtime, table: str, days: Iterable[date], *, rows: int = 1) -> None:
+    """Put a silver batch into the ledger that touched some days, some rows of each, and is in silver by now."""
     stream = runtime.stream("silver", table)
     step = ConformBatch(table=table, run_date=runtime.run_date, batches=(), contract="", layout="", versions={})
-    facts = {"touched": {day.isoformat(): 1 for day in sorted(days)}, "extracted": 0, "replayed": 0, "quarantined": 0}
+    facts = {
+        "touched": {day.isoformat(): rows for day in sorted(days)},
+        "extracted": 0,
+        "replayed": 0,
+        "quarantined": 0,
+    }
     facts["silver_version"] = version(runtime.project.path("silver", table))
     runtime.ledger.commit(runtime.ledger.begin(stream, to_payload(step)), facts)
 

@@ -76,6 +76,25 @@ def add_day(spark: SparkSession, folder: Path, day: date) -> None:
         _write(moved.withColumn(key, fresh).select(*rows.columns), folder / name)
 
 
+def add_late(spark: SparkSession, size: Size, folder: Path, day: date) -> int:
+    """Append an event of each kind on a day for every hundredth customer; gives how many of a kind."""
+    customers = spark.read.format("delta").load(str(folder / "customers")).where("substr(user_id, -2) = '07'")
+    at = F.lit(day).cast("timestamp") + F.expr("INTERVAL 12 HOURS")
+    rows = {
+        "transactions": {"transaction_date": at, "amount": F.lit(1).cast("decimal(12,2)"), "currency": F.lit("USD")},
+        "user_behavior": {"event_date": at, "event_type": F.lit("feature_usage")},
+        "support_tickets": {"created_date": F.lit(day), "resolved_date": F.lit(None).cast("date")},
+    }
+    for name, columns in rows.items():
+        table = spark.read.format("delta").load(str(folder / name))
+        key, number = table.columns[0], F.substring("user_id", 2, 9).cast("bigint") + 9 * 10**15
+        given = {key: number.cast(table.schema[key].dataType), "user_id": F.col("user_id"), **columns}
+        missing = {each.name: F.lit(0).cast(each.dataType) for each in table.schema if each.name not in given}
+        found = {**given, **missing}
+        _write(customers.select(*(found[each].alias(each) for each in table.columns)), folder / name)
+    return size.customers // 100
+
+
 def _write(frame: DataFrame, location: Path) -> None:
     frame.write.format("delta").mode("append").option("delta.enableChangeDataFeed", "true").save(str(location))
 

@@ -1,5 +1,6 @@
 """The main job on dirty live sources, held against the naive oracle and the generator's account of its dirt."""
 
+import json
 import shutil
 from collections import Counter
 from datetime import date, timedelta
@@ -195,3 +196,14 @@ def test_silver_has_a_change_feed_from_its_first_commit(published: Published) ->
     for name in SOURCES:
         created = DeltaTable(str(published.after / "silver" / name), version=0)
         assert created.metadata().configuration["delta.enableChangeDataFeed"] == "true"
+
+
+def test_the_report_says_which_published_dates_changed_and_why(published: Published) -> None:
+    """So many of the world's customers have late rows that their dates were computed again for everybody."""
+    repairs = json.loads((published.after / "ops" / "reports" / "two.json").read_text())["repairs"]
+    late = {each["source"]: each["reach"] for each in repairs["late"]}
+    assert late.keys() >= {"transactions", "user_behavior", "support_tickets"}
+    dates = [str(day) for day in dates_up_to(published.site.days[0], 40)]
+    assert repairs["whole"] == [day for day in dates if day >= min(first for first, _ in late.values())]
+    assert repairs["rows"] == {}
+    assert all(set(reach) <= set(dates) for reach in late.values())

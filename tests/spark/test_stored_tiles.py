@@ -168,15 +168,10 @@ def person(who: str, since: date) -> tuple[object, ...]:
 
 
 def runs(rng: Random) -> Iterator[tuple[date, tuple[int, ...]]]:
-    """Dates, and how many days late rows may be: history first, then quiet days, days with corrections, a gap."""
+    """Dates, and how many days late rows may be: history first, then a quiet day and late rows; in soak gaps as well."""
     day = FIRST
-    for late, gap in (
-        (HISTORY, 1),
-        ((0,), 1),
-        ((0, 0, 1), 1),
-        ((0,), rng.choice([1, 2, 30])),
-        (rng.choice([(0, 2), HISTORY]), 1),
-    ):
+    further = [((0, 0, 1), 1), ((0,), rng.choice([1, 2, 30])), (rng.choice([(0, 2), HISTORY]), 1)]
+    for late, gap in ((HISTORY, 1), ((0,), 1), *(further if HISTORIES > 1 else further[-1:])):
         yield day, late
         day += timedelta(days=gap)
 

@@ -5,10 +5,12 @@ late and corrected records give the same cells; so they do on a cluster, on an o
 and user.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -62,18 +64,31 @@ def published(lake: str, options: dict[str, str] | None = None) -> pa.Table:
     return all_rows(f"{lake}/gold/sensor_health", options=options)
 
 
+def by_key(lake: Path) -> dict[tuple[str, date], dict[str, object]]:
+    return {(row["sensor"], row["feature_date"]): row for row in published(str(lake)).to_pylist()}
+
+
 def test_daily_runs_and_repair_equal_the_naive_query(
-    spark: SparkSession, plant: Stack, phases: tuple[Records, ...], tmp_path: Path
+    spark: SparkSession, plant: Stack, phases: tuple[Records, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Repaired by sensor, as if they were many."""
+    monkeypatch.setattr("headwater.pipelines.repair._AT_MOST", 0)
     lake = tmp_path / "lake"
     assert run(plant, lake, LAST) == 0
     names = naive(list(phases[:1]), FIVE).column_names
     assert differences(naive(list(phases[:1]), FIVE), published(str(lake)).select(names), KEY) == []
+    before = by_key(lake)
     for records in phases[1:]:
         write(plant, records)
     assert run(plant, lake, NEXT) == 0
     expected = naive(list(phases), [*FIVE, NEXT])
     assert differences(expected, published(str(lake)).select(names), KEY) == []
+    after = by_key(lake)
+    changed = Counter(str(key[1]) for key in before | after if key[1] != NEXT and before.get(key) != after.get(key))
+    reports = [json.loads(path.read_text()) for path in (lake / "ops" / "reports").glob("*.json")]
+    (repairs,) = [each["repairs"] for each in reports if each["run_date"] == str(NEXT)]
+    assert (repairs["whole"], repairs["rows"]) == ([], dict(changed))
+    assert 0 < sum(changed.values()) < len(before)
     for name in ("mean_inside_7d", "severe_faults_5d", "days_to_clear_9d", "last_visit", "minutes_on_site"):
         values = expected[name].to_pylist()
         assert len(set(values)) > len(values) / 6, name
