@@ -106,9 +106,17 @@ def kept_states(view: FeatureView) -> tuple[tuple[str, str], ...]:
     return tuple(pair for tile_set in resumable(view) for pair in tile_set.places)
 
 
-def tiles_id(tile_set: TileSet, contract: TableContract) -> str:
-    """What the tiles of a set are found by: the table and a digest of all that decides what they hold."""
-    parts = [tile_set.group.event_time, contract.model_dump_json(include={"columns", "entity"})]
+def tiles_id(tile_set: TileSet, contract: TableContract, origin: str) -> str:
+    """What the tiles of a set are found by: the table and a digest of all that decides what they hold.
+
+    Args:
+        tile_set: a storable one.
+        contract: of its table; a column that the set does not read decides nothing.
+        origin: what they were begun from. Of another one they are other tiles, built anew.
+    """
+    types, event_time = {column.name: column.type for column in contract.columns}, tile_set.group.event_time
+    read = {contract.entity, *(name for feature in tile_set.features for name in feature.reads(event_time))}
+    parts = [origin, event_time, contract.entity, *(f"{name} {types[name]}" for name in sorted(read))]
     parts += [feature.model_dump_json(include=_MEANING) for feature in tile_set.features]
     return f"{tile_set.group.table}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:8]}"
 
@@ -122,7 +130,7 @@ def log_schema(view: FeatureView, entity: T.DataType) -> T.StructType:
 
 
 def signed_contributions(
-    feed: DataFrame, tile_set: TileSet, contract: TableContract, entity: T.StructField
+    feed: DataFrame, tile_set: TileSet, contract: TableContract, entity: T.StructField, found_by: str
 ) -> DataFrame:
     """What each row of a change feed adds to its tile, or takes from it.
 
@@ -131,13 +139,14 @@ def signed_contributions(
         tile_set: a storable one.
         contract: of its table.
         entity: name and type of the view's entity.
+        found_by: what the set's tiles are found by.
 
     Returns:
         Columns of `log_schema` without the batch, and of the sums those of the set; one row per row of the feed.
     """
     sign = F.when(F.col(CHANGE).isin(*_TAKES_BACK), -1).otherwise(1)
     return contributions(feed, tile_set, contract, [CHANGE]).select(
-        F.lit(tiles_id(tile_set, contract)).alias(TILES),
+        F.lit(found_by).alias(TILES),
         F.trunc(F.date_from_unix_date(F.col(FROM).cast("int")), "MM").alias(MONTH),
         F.col(f"`{contract.entity}`").cast(entity.dataType).alias(entity.name),
         FROM,

@@ -6,13 +6,9 @@
 Every decision here reads the ledger and table versions only.
 """
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
@@ -20,6 +16,8 @@ from headwater.config.features import FeatureView
 from headwater.errors import DataRejected
 from headwater.features.carry import carry_forward
 from headwater.features.windows import feature_rows, published_schema
+from headwater.pipelines.batches import last_batches, texts
+from headwater.pipelines.refusals import fitting
 from headwater.pipelines.staleness import carried_dates, caught_up
 from headwater.pipelines.steps import (
     REJECTED,
@@ -37,8 +35,6 @@ from headwater.state.streams import StreamState
 from headwater.tables.delta import Batch, ensure_table, find, read_at, replace_dates_once, version
 from headwater.tables.publish import FEATURE_DATE, staged_spec
 
-# Of our cells and sums, and of Spark's sums over a day.
-_OVERFLOW = re.compile(r"(?:OverflowError: |\[(?:ARITHMETIC|CAST)_OVERFLOW\] )(.+)")
 _WITHHELD_AT_MOST = timedelta(days=31)
 
 
@@ -60,7 +56,7 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
         return Plan(title, (unfinished(stream, state.open),))
     publications = publications_of(runtime)
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
-    batches = {table: _last_committed(runtime, table) for table in view.tables}
+    batches = last_batches(runtime, view.tables)
     dates = _dates_to_compute(runtime, publications)
     if not dates:
         return Plan(title, (), (f"{runtime.run_date} is published and nothing it rests on has changed",))
@@ -132,23 +128,6 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
     return {"rows": written.rows, "staged_version": written.version, "stale": sorted(step.carried)}
 
 
-@contextmanager
-def fitting(view: str) -> Iterator[None]:
-    """Raise a value that its type cannot hold as what it is; a worker's error, and Spark's own, arrive as text."""
-    try:
-        yield
-    except (Py4JError, PySparkException) as error:
-        found = _OVERFLOW.search(str(error))
-        if found is None:
-            raise
-        raise DataRejected(
-            "value_out_of_range",
-            f"View {view}: {found[1].strip().rstrip('.')}.",
-            remedy="Declare a wider type, or keep such values out of silver by a row rule. Nothing was staged.",
-            facts={"view": view},
-        ) from error
-
-
 def _cached(
     runtime: Runtime, carried: Mapping[str, Sequence[date]], published: Collection[date]
 ) -> CachedHistory | None:
@@ -194,7 +173,7 @@ def _dates_to_compute(runtime: Runtime, publications: Sequence[PublishStage]) ->
             date.fromisoformat(str(day))
             for commit in runtime.ledger.stream(runtime.stream("silver", table)).commits
             if commit.n > last.silver_batches.get(table, 0)
-            for day in _texts(commit.facts["touched"])
+            for day in texts(commit.facts["touched"])
         ]
         for table in runtime.project.view.tables
     }
@@ -204,15 +183,6 @@ def _dates_to_compute(runtime: Runtime, publications: Sequence[PublishStage]) ->
 
 def _within(at: date, day: date, window: int | None) -> bool:
     return window is None or (at - day).days < window
-
-
-def _last_committed(runtime: Runtime, table: str) -> int:
-    commits = runtime.ledger.stream(runtime.stream("silver", table)).commits
-    return commits[-1].n if commits else 0
-
-
-def _texts(value: JsonValue) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
 
 
 def published_dates(publications: Iterable[PublishStage]) -> set[date]:
