@@ -8,12 +8,22 @@ from datetime import date
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
-from tests.lakes import with_logins
+from tests.lakes import say_published, with_logins
 
 from headwater.config.tables import ColumnSpec
 from headwater.errors import DataRejected
 from headwater.pipelines import run
-from headwater.pipelines.steps import REJECTED, PlannedStep, Runtime, TileChanges, UpdateTiles, to_payload
+from headwater.pipelines.backfill import plan_backfill
+from headwater.pipelines.explain import describe
+from headwater.pipelines.steps import (
+    REJECTED,
+    PlannedStep,
+    Runtime,
+    StageDates,
+    TileChanges,
+    UpdateTiles,
+    to_payload,
+)
 from headwater.pipelines.tiles import plan_tiles, stored_sets, tiles_for
 
 DAY = date(2024, 1, 1)
@@ -186,3 +196,16 @@ def test_a_table_that_was_made_anew_has_other_tiles(runtime: Runtime) -> None:
         assert tiles_for(runtime, [DAY], keeps=True) is None
         assert [(each.table, each.after, each.upto) for each in changes(runtime)] == [("transactions", None, upto)]
         silver(runtime, ["transactions"])
+
+
+def test_a_backfill_says_what_it_takes_up_first(runtime: Runtime) -> None:
+    silver(runtime, (*TABLES, "customers"))
+    _, tiles, stage = plan_backfill(runtime, DAY, DAY, 100)
+    (line,) = describe(tiles)[1:]
+    assert line.endswith("take up what changed in transactions, user_behavior, support_tickets")
+    (planned,) = stage.steps
+    assert isinstance(planned.step, StageDates)
+    begun = runtime.ledger.begin(planned.stream, to_payload(planned.step))
+    runtime.ledger.commit(begun, {"staged_version": 0, "rows": 1})
+    say_published(runtime)
+    assert [plan.steps for plan in plan_backfill(runtime, DAY, DAY, 100)] == [(), ()]

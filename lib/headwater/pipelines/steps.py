@@ -81,7 +81,7 @@ class TileChanges(Spec):
 
     id: str = Field(description="table and digest of what its tiles hold")
     table: str
-    origin: str = Field(description="what the tiles of the table were begun from: the table itself, and how often anew")
+    origin: str = Field(default="", description="what the tiles of the table were begun from")
     after: int | None = Field(description="None: everything, as it is at `upto`")
     upto: int
 
