@@ -8,6 +8,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from headwater.boundary import open_runtime
+from headwater.config.aggregates import Aggregate
 from headwater.config.project import Project, load_project
 from headwater.pipelines.audit import _suite_digest, plan_audit
 from headwater.pipelines.steps import ConformBatch, PublishStage, Runtime, StageDates, to_payload
@@ -23,6 +24,25 @@ def project_at(lake: Path, *, initial_dates: int) -> Project:
     variables |= {"CRM_JDBC_URL": "jdbc:postgresql://127.0.0.1:1/x", "HEADWATER_LAKE": str(lake)}
     variables |= {"HEADWATER_TILES_FROM_MB": "0"}
     return replace(load_project(CONF, "local", variables), initial_dates=initial_dates)
+
+
+def with_logins(project: Project) -> Project:
+    """The project with one more feature, of a table that has others already."""
+    view, table = project.view, "user_behavior"
+    (group,) = (each for each in view.groups if each.table == table)
+    logins = Aggregate.model_validate(
+        {
+            "name": "login_count_7d",
+            "type": "bigint",
+            "op": "count",
+            "window_days": 7,
+            "where": [{"column": "event_type", "equals": "login"}],
+            "default": 0,
+        }
+    )
+    more = group.model_copy(update={"features": (*group.features, logins)})
+    groups = tuple(more if each.table == table else each for each in view.groups)
+    return replace(project, view=view.model_copy(update={"groups": groups}))
 
 
 def runtime_of(project: Project, day: date, spark: SparkSession) -> Runtime:

@@ -12,7 +12,7 @@ from headwater.config.tables import TableContract
 from headwater.errors import DataRejected
 from headwater.features.carry import carry_forward
 from headwater.features.windows import Wanted, feature_rows
-from headwater.pipelines.gold import fitting
+from headwater.pipelines.refusals import fitting
 
 PEOPLE = TableContract.model_validate(
     {

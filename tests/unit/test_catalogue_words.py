@@ -4,7 +4,6 @@ from typing import get_args
 
 import pytest
 
-from headwater.catalogue.entries import columns_of
 from headwater.catalogue.wording import (
     SUBJECTS,
     allowance,
@@ -138,8 +137,8 @@ def test_the_value_without_a_match_has_the_digits_of_its_type(kind: str, default
 
 def test_columns_that_decide_a_feature() -> None:
     found = feature("mean", type="double", value=DAYS, available="closed", where=[{"column": "event", "equals": "x"}])
-    assert columns_of(found, "at") == ("opened", "closed", "event", "at")
-    assert columns_of(feature("count", type="int"), "at") == ("at",)
+    assert found.reads("at") == ("opened", "closed", "event", "at")
+    assert feature("count", type="int").reads("at") == ("at",)
 
 
 def test_who_has_a_row() -> None:

@@ -3,22 +3,23 @@
 from dataclasses import replace
 from datetime import date, timedelta
 
-from headwater.features.stored import resumable, storable, tiles_id
+from headwater.features.stored import resumable
 from headwater.pipelines.steps import Runtime, StageDates, TileChanges, TilesSeen, UpdateTiles, to_payload
-from headwater.pipelines.tiles import tiles_for
+from headwater.pipelines.tiles import stored_sets, tiles_for
 
 DAY = date(2024, 1, 1)
 
 
 def ids(runtime: Runtime) -> dict[int, str]:
-    tables = runtime.project.tables
-    return {each.kind: tiles_id(each, tables[each.group.table]) for each in storable(runtime.project.view)}
+    return {each.tiles.kind: each.id for each in stored_sets(runtime)}
 
 
 def taken_up(runtime: Runtime) -> None:
     """A batch of the log that builds the tiles of the present definitions."""
-    tables = {each.kind: each.group.table for each in storable(runtime.project.view)}
-    changes = tuple(TileChanges(id=each, table=tables[kind], after=None, upto=1) for kind, each in ids(runtime).items())
+    changes = tuple(
+        TileChanges(id=each.id, table=each.table, origin=each.origin, after=None, upto=1)
+        for each in stored_sets(runtime)
+    )
     step = UpdateTiles(view=runtime.project.view.name, run_date=DAY, changes=changes, silver_batches={})
     begun = runtime.ledger.begin(runtime.stream("tiles", step.view), to_payload(step))
     runtime.ledger.commit(begun, {"tiles_version": begun.n, "taken_back": []})

@@ -50,7 +50,7 @@ def _aggregate(project: Project, group: FeatureGroup, feature: Aggregate, publis
         definition=definition(feature, group.table),
         aggregate=feature,
         event_time=group.event_time,
-        lineage=_lineage(project, contract, columns_of(feature, group.event_time)),
+        lineage=_lineage(project, contract, feature.reads(group.event_time)),
         freshness=project.sources[contract.source].gates.freshness,
         owner=feature.owner or project.view.owner,
         tags=tuple(dict.fromkeys((*feature.tags, *project.view.tags))),
@@ -104,14 +104,6 @@ def _attribute(project: Project, members: TableContract, name: str, published: P
         carried=False,
         statistics=published.statistics.get(name) if published else None,
     )
-
-
-def columns_of(feature: Aggregate, event_time: str) -> tuple[str, ...]:
-    """Silver columns that decide a feature: what it reads, what it asks of a row, and when the row counts."""
-    read = feature.value.columns if feature.value else ()
-    asked = [condition.read for condition in feature.where]
-    known = [feature.available] if feature.available else []
-    return tuple(dict.fromkeys((*read, *asked, event_time, *known)))
 
 
 def _lineage(project: Project, contract: TableContract, columns: tuple[str, ...]) -> Lineage:

@@ -94,6 +94,13 @@ class Aggregate(Spec):
     tags: tuple[Tag, ...] = Field(default=(), description="Words to find it by in the catalogue; change nothing.")
     description: str = Field(default="", description="For people; changes nothing.")
 
+    def reads(self, event_time: str) -> tuple[str, ...]:
+        """Columns that decide it: what it reads, what it asks of a row, and when the row counts."""
+        read = self.value.columns if self.value else ()
+        asked = [condition.read for condition in self.where]
+        known = [self.available] if self.available else []
+        return tuple(dict.fromkeys((*read, *asked, event_time, *known)))
+
     @model_validator(mode="after")
     def _value_fits_op(self) -> "Aggregate":
         if self.op in READING and self.value is None:

@@ -1,7 +1,7 @@
 """Feature views as declared data: who, from which tables, which aggregates over which windows."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -14,6 +14,12 @@ from headwater.config.base import CatalogName, Name, Spec, nearest
 _FOR_PEOPLE = {"owner", "description", "tags"}
 
 
+def longest_window(features: Sequence[Aggregate]) -> int | None:
+    """Days of the longest window; None when a feature looks at all history."""
+    windows = [feature.window_days for feature in features]
+    return None if None in windows else max(window for window in windows if window is not None)
+
+
 class FeatureGroup(Spec):
     """The features computed from one silver table."""
 
@@ -24,13 +30,7 @@ class FeatureGroup(Spec):
     @property
     def longest_window(self) -> int | None:
         """Days of the longest window; None when a feature looks at all history."""
-        windows = [feature.window_days for feature in self.features]
-        return None if None in windows else max(window for window in windows if window is not None)
-
-    @property
-    def available(self) -> str | None:
-        """The group's second date, if a feature has one."""
-        return next((feature.available for feature in self.features if feature.available), None)
+        return longest_window(self.features)
 
     @model_validator(mode="after")
     def _one_second_date(self) -> "FeatureGroup":

@@ -23,20 +23,14 @@ from headwater.features.algebra import Numbers
 from headwater.features.cells import cells
 from headwater.features.derived import derived
 from headwater.features.evaluate import Rows, evaluate
-from headwater.features.kernel import Flags, Integers, Span, intervals, state
+from headwater.features.kernel import Flags, Integers, Span, day_number, intervals, state
 from headwater.features.records import days, records_of
 from headwater.features.tilesets import FROM, KIND, MEMBER, UNTIL, TileSet, tile_sets
 
 STATES = "_states"
-_EPOCH = date(1970, 1, 1)
 # Cells of a grid: of 2 MB, so that a state and its neighbours stay in the cache.
 _CELLS = 1 << 18
 _RECORDS = 1 << 18
-
-
-def day_number(day: date) -> int:
-    """Days since 1970-01-01."""
-    return (day - _EPOCH).days
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from pyspark.sql import types as T
 from headwater.config.aggregates import Aggregate, Derived
 from headwater.contracts.schema import spark_type
 from headwater.features.algebra import Numbers
-from headwater.features.kernel import Integers
+from headwater.features.kernel import Integers, day_number
 
-_EPOCH = date(1970, 1, 1)
 _GREATEST = 2**63 - 1
 
 
@@ -81,7 +80,7 @@ def _in_units(default: float | str, wanted: T.DataType) -> int | float:
         case T.DoubleType():
             return float(default)
         case T.DateType():
-            return (date.fromisoformat(str(default)) - _EPOCH).days
+            return day_number(date.fromisoformat(str(default)))
         case T.DecimalType(scale=scale):
             return int(Decimal(str(default)).scaleb(scale))
         case _:

@@ -17,6 +17,7 @@ Farach-Colton, "The LCA Problem Revisited", 2000.)
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -31,7 +32,18 @@ Number = TypeVar("Number", np.int64, np.float64)
 ALWAYS, NEVER = -(2**40), 2**40
 # What a maximum or minimum of nothing is: no value, day or count reaches it.
 NOTHING: Mapping[Monoid, int] = {"add": 0, "max": -(2**63), "min": 2**63 - 1}
+_EPOCH = date(1970, 1, 1)
 _GREATEST_SUM = 2.0**62
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return (day - _EPOCH).days
+
+
+def date_of(number: int) -> date:
+    """The date that is so many days after 1970-01-01."""
+    return _EPOCH + timedelta(days=number)
 
 
 @dataclass(frozen=True, slots=True)

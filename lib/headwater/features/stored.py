@@ -12,9 +12,8 @@ tile's own day says it as long as its records add up to an event.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from functools import reduce
-from operator import and_, or_
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -24,14 +23,13 @@ from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.features.algebra import State, operation
 from headwater.features.blocks import STATES, state_field
-from headwater.features.kernel import Span
+from headwater.features.kernel import Span, date_of
 from headwater.features.tiles import contributions
 from headwater.features.tilesets import COUNTED, FROM, KIND, UNTIL, TileSet, tile_sets
 
 TILES, BATCH, MONTH = "_tiles", "_batch", "_month"
 CHANGE = "_change_type"
 _TAKES_BACK = ("update_preimage", "delete")
-_EPOCH = date(1970, 1, 1)
 # What tiles hold of a feature; windows, caps, defaults and names are applied to them.
 _MEANING = {"op", "value", "where", "available"}
 
@@ -108,9 +106,17 @@ def kept_states(view: FeatureView) -> tuple[tuple[str, str], ...]:
     return tuple(pair for tile_set in resumable(view) for pair in tile_set.places)
 
 
-def tiles_id(tile_set: TileSet, contract: TableContract) -> str:
-    """What the tiles of a set are found by: the table and a digest of all that decides what they hold."""
-    parts = [tile_set.group.event_time, contract.model_dump_json(include={"columns", "entity"})]
+def tiles_id(tile_set: TileSet, contract: TableContract, origin: str) -> str:
+    """What the tiles of a set are found by: the table and a digest of all that decides what they hold.
+
+    Args:
+        tile_set: a storable one.
+        contract: of its table; a column that the set does not read decides nothing.
+        origin: what they were begun from. Of another one they are other tiles, built anew.
+    """
+    types, event_time = {column.name: column.type for column in contract.columns}, tile_set.group.event_time
+    read = {contract.entity, *(name for feature in tile_set.features for name in feature.reads(event_time))}
+    parts = [origin, event_time, contract.entity, *(f"{name} {types[name]}" for name in sorted(read))]
     parts += [feature.model_dump_json(include=_MEANING) for feature in tile_set.features]
     return f"{tile_set.group.table}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:8]}"
 
@@ -124,7 +130,7 @@ def log_schema(view: FeatureView, entity: T.DataType) -> T.StructType:
 
 
 def signed_contributions(
-    feed: DataFrame, tile_set: TileSet, contract: TableContract, entity: T.StructField
+    feed: DataFrame, tile_set: TileSet, contract: TableContract, entity: T.StructField, found_by: str
 ) -> DataFrame:
     """What each row of a change feed adds to its tile, or takes from it.
 
@@ -133,13 +139,14 @@ def signed_contributions(
         tile_set: a storable one.
         contract: of its table.
         entity: name and type of the view's entity.
+        found_by: what the set's tiles are found by.
 
     Returns:
         Columns of `log_schema` without the batch, and of the sums those of the set; one row per row of the feed.
     """
     sign = F.when(F.col(CHANGE).isin(*_TAKES_BACK), -1).otherwise(1)
     return contributions(feed, tile_set, contract, [CHANGE]).select(
-        F.lit(tiles_id(tile_set, contract)).alias(TILES),
+        F.lit(found_by).alias(TILES),
         F.trunc(F.date_from_unix_date(F.col(FROM).cast("int")), "MM").alias(MONTH),
         F.col(f"`{contract.entity}`").cast(entity.dataType).alias(entity.name),
         FROM,
@@ -170,26 +177,38 @@ def tile_changes(signed: Sequence[DataFrame], entity: str, batch: int) -> DataFr
     return dated.sortWithinPartitions(TILES, MONTH, FROM, entity)
 
 
-def stored_records(stored: Stored, tile_set: TileSet, entity: str, span: Span) -> DataFrame:
-    """The records of a tile set for the dates of a span: tiles, and the checkpoint to go on from.
+def stored_records(stored: Stored, sets: Sequence[TileSet], entity: str, span: Span) -> DataFrame:
+    """The records of tile sets for the dates of a span: tiles, and the checkpoint to go on from.
+
+    The log is read once, whatever the number of sets: its every scan is planned by a Spark job of its own.
+
+    Args:
+        stored: the log.
+        sets: those of its kinds.
+        entity: name of the view's entity.
+        span: the dates.
 
     Returns:
-        Entity, `_kind`, `_from`, `_until`, `_counted` and the set's states.
+        Entity, `_kind`, `_from`, `_until`, `_counted` and the states of all sets; of a record, those of its own set.
     """
     checkpoint = stored.checkpoint
-    ours = stored.log.where(F.col(TILES) == stored.kinds[tile_set.kind]).where(_days(FROM, None, span.last))
-    if checkpoint is None or tile_set.kind not in checkpoint.kinds:
-        return _records(_within_windows(ours, tile_set, span), tile_set, entity, is_counted=F.lit(False))  # noqa: FBT003
-    is_new = F.col(BATCH) > checkpoint.batch
-    new = _within_windows(ours.where(is_new), tile_set, span)
-    moving = ours.where(~is_new).where(_comes_or_goes(tile_set, span))
-    tiles = _records(new.unionByName(moving), tile_set, entity, is_counted=~is_new)
-    states = checkpoint.states.select(
-        entity,
-        F.lit(-tile_set.kind).alias(KIND),
-        *(F.col(STATES)[state_field(*pair)].alias(place) for pair, (place,) in tile_set.places.items()),
-    )
-    return tiles.unionByName(states, allowMissingColumns=True)
+    parts = [(each, _parts(each, checkpoint, span)) for each in sets]
+    # Files are found by partitions where a term is about nothing else, and by days and batches in the other one.
+    in_months = reduce(or_, (part.in_months(stored.kinds[each.kind]) for each, found in parts for part in found))
+    wanted = {each.kind: reduce(or_, (part.rows(stored.kinds[each.kind]) for part in found)) for each, found in parts}
+    rows = stored.log.where(in_months).where(reduce(or_, wanted.values()))
+    # A tile is a record of each of the sets that share it.
+    kinds = F.explode(F.array(*(F.when(condition, F.lit(kind)) for kind, condition in wanted.items())))
+    states = dict.fromkeys(place for each in sets for place in _states(each))
+    in_log = {place for each in sets for place in _sums(each)}
+    # The columns of days are there, and empty: the tiles' own days stand for them.
+    columns = [F.col(place) if place in in_log else F.lit(None).cast("bigint").alias(place) for place in states]
+    tiles = rows.select(entity, kinds.alias(KIND), FROM, UNTIL, BATCH, *columns).where(F.col(KIND).isNotNull())
+    if checkpoint is None:
+        return tiles.withColumn(COUNTED, F.lit(False)).drop(BATCH)  # noqa: FBT003
+    is_counted = F.col(KIND).isin(sorted(checkpoint.kinds)) & (F.col(BATCH) <= checkpoint.batch)
+    counted = tiles.withColumn(COUNTED, is_counted).drop(BATCH)
+    return counted.unionByName(_resumed(checkpoint, sets, entity), allowMissingColumns=True)
 
 
 def as_inserts(rows: DataFrame) -> DataFrame:
@@ -197,42 +216,65 @@ def as_inserts(rows: DataFrame) -> DataFrame:
     return rows.withColumn(CHANGE, F.lit("insert"))
 
 
-def _comes_or_goes(tile_set: TileSet, span: Span) -> Column:
-    """Tiles that begin or cease to count on a date of the span."""
-    enters = _days(FROM, span.first, span.last)
-    windows = {feature.window_days for feature in tile_set.features if feature.window_days is not None}
-    leaves = [_days(FROM, span.first - days, span.last - days) for days in sorted(windows)]
-    if tile_set.available:
-        earliest = None if tile_set.longest_window is None else span.first - tile_set.longest_window
-        enters |= _days(UNTIL, span.first, span.last) & _days(FROM, earliest, span.last)
-    return reduce(or_, leaves, enters)
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Tiles of a range of event days.
+
+    Attributes:
+        first: None for from the beginning.
+        last: day.
+        others: what else holds of them.
+    """
+
+    first: int | None
+    last: int
+    others: Column
+
+    def rows(self, tiles: str) -> Column:
+        """The tiles, by their rows."""
+        days = F.col(FROM) <= self.last
+        if self.first is not None:
+            days &= F.col(FROM) >= self.first
+        return (F.col(TILES) == tiles) & days & self.others
+
+    def in_months(self, tiles: str) -> Column:
+        """What they are partitioned by."""
+        months = F.col(MONTH) <= _month(self.last)
+        if self.first is not None:
+            months &= F.col(MONTH) >= _month(self.first)
+        return (F.col(TILES) == tiles) & months
 
 
-def _within_windows(rows: DataFrame, tile_set: TileSet, span: Span) -> DataFrame:
+def _month(day: int) -> Column:
+    return F.lit(date_of(day).replace(day=1))
+
+
+def _parts(tile_set: TileSet, checkpoint: Checkpoint | None, span: Span) -> list[_Part]:
+    """The tiles that matter: within the windows; of those that the checkpoint counts, which begin or cease to count."""
     longest = tile_set.longest_window
-    return rows if longest is None else rows.where(_days(FROM, span.first - longest + 1, None))
+    within = None if longest is None else span.first - longest + 1
+    if checkpoint is None or tile_set.kind not in checkpoint.kinds:
+        return [_Part(within, span.last, F.lit(True))]  # noqa: FBT003
+    is_new = F.col(BATCH) > checkpoint.batch
+    windows = {feature.window_days for feature in tile_set.features if feature.window_days is not None}
+    parts = [_Part(within, span.last, is_new), _Part(span.first, span.last, ~is_new)]
+    parts += [_Part(span.first - days, span.last - days, ~is_new) for days in sorted(windows)]
+    if tile_set.available:
+        is_known = F.col(UNTIL).between(span.first, span.last)
+        parts.append(_Part(None if longest is None else span.first - longest, span.last, ~is_new & is_known))
+    return parts
 
 
-def _days(column: str, first: int | None, last: int | None) -> Column:
-    """Days of a range; of event days, the months too, which files are found by."""
-    terms = [F.lit(True)]  # noqa: FBT003
-    for day, is_first in ((first, True), (last, False)):
-        if day is None:
-            continue
-        bounds = [(F.col(column), F.lit(day))]
-        if column == FROM:
-            bounds.append((F.col(MONTH), F.lit((_EPOCH + timedelta(days=day)).replace(day=1))))
-        terms += [left >= right if is_first else left <= right for left, right in bounds]
-    return reduce(and_, terms)
-
-
-def _records(rows: DataFrame, tile_set: TileSet, entity: str, *, is_counted: Column) -> DataFrame:
-    # The columns of days are there, and empty: the tiles' own days stand for them.
-    columns = [
-        F.col(place) if each.monoid == "add" else F.lit(None).cast("bigint").alias(place)
-        for place, each in _states(tile_set).items()
-    ]
-    return rows.select(entity, F.lit(tile_set.kind).alias(KIND), FROM, UNTIL, is_counted.alias(COUNTED), *columns)
+def _resumed(checkpoint: Checkpoint, sets: Sequence[TileSet], entity: str) -> DataFrame:
+    """The checkpoint as records: one per entity and set that goes on from it."""
+    going_on = [each for each in sets if each.kind in checkpoint.kinds]
+    places = dict.fromkeys(place for each in going_on for place in _states(each))
+    records = []
+    for tile_set in going_on:
+        kept = {place: F.col(STATES)[state_field(*pair)] for pair, (place,) in tile_set.places.items()}
+        states = [kept.get(place, F.lit(None).cast("bigint")).alias(place) for place in places]
+        records.append(F.struct(F.lit(-tile_set.kind).alias(KIND), *states))
+    return checkpoint.states.select(entity, F.explode(F.array(*records)).alias("_record")).select(entity, "_record.*")
 
 
 def _sums(tile_set: TileSet) -> list[str]:

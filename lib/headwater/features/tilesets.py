@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from headwater.config.aggregates import Aggregate
-from headwater.config.features import FeatureGroup, FeatureView
+from headwater.config.features import FeatureGroup, FeatureView, longest_window
 from headwater.features.algebra import operation
 
 Grain: TypeAlias = Literal["day", "value", "register", "event"]
@@ -43,8 +43,7 @@ class TileSet:
     @property
     def longest_window(self) -> int | None:
         """Days of the longest window; None when a feature looks at all history."""
-        windows = [feature.window_days for feature in self.features]
-        return None if None in windows else max(window for window in windows if window is not None)
+        return longest_window(self.features)
 
     @property
     def available(self) -> str | None:

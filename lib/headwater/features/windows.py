@@ -85,13 +85,15 @@ def feature_rows(
     stream = members if scope is None else cut_to(members, scope)
     for tile_set in part.tile_sets:
         contract = contracts[tile_set.group.table]
-        if stored and tile_set.kind in stored.kinds:
-            records = stored_records(stored, tile_set, view.entity, part.span)
-        else:
-            tiled = tiles(silver[contract.name], tile_set, contract, part.span)
-            entity = F.col(f"`{contract.entity}`").cast(stream.schema[view.entity].dataType)
-            named = tiled.withColumn(contract.entity, entity).withColumnRenamed(contract.entity, view.entity)
-            records = named.withColumn(KIND, F.lit(tile_set.kind))
+        if tile_set.kind in part.stored:
+            continue
+        tiled = tiles(silver[contract.name], tile_set, contract, part.span)
+        entity = F.col(f"`{contract.entity}`").cast(stream.schema[view.entity].dataType)
+        named = tiled.withColumn(contract.entity, entity).withColumnRenamed(contract.entity, view.entity)
+        stream = stream.unionByName(named.withColumn(KIND, F.lit(tile_set.kind)), allowMissingColumns=True)
+    if stored:
+        sets = [tile_set for tile_set in part.tile_sets if tile_set.kind in stored.kinds]
+        records = stored_records(stored, sets, view.entity, part.span)
         stream = stream.unionByName(records, allowMissingColumns=True)
     together = stream.repartition(view.entity).sortWithinPartitions(view.entity, KIND)
     computed = [field for field in published_schema(view, contracts).fields if field.name in view.computed]

@@ -13,6 +13,7 @@ from time import monotonic
 
 from headwater.errors import ConfigError
 from headwater.pipelines.audit import plan_audit, require_passed
+from headwater.pipelines.batches import last_batches
 from headwater.pipelines.gold import is_staged, silver_versions
 from headwater.pipelines.publication import plan_publish, plan_unfinished_publication
 from headwater.pipelines.published import by_date, entities, of_present_definitions, publications_of
@@ -55,17 +56,22 @@ def slices(dates: Sequence[date], entities: int, rows: int) -> tuple[tuple[date,
 
 
 def plan_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[Plan, ...]:
-    """What has to be finished first, and the slice that comes next: the newest, for it is what most people ask for."""
+    """What has to be finished first, tiles when something is due, and the slice that comes next."""
+    tiles = (plan_tiles(runtime),) if due_dates(runtime, first, last) else ()
+    return (plan_unfinished_publication(runtime), *tiles, _plan_slice(runtime, first, last, rows))
+
+
+def _plan_slice(runtime: Runtime, first: date, last: date, rows: int) -> Plan:
+    """The slice that comes next: the newest, for it is what most people ask for."""
     view = runtime.project.view
     stream = runtime.stream("stage", view.name)
     state = runtime.ledger.stream(stream)
     title = f"backfill {view.name}"
-    finish = plan_unfinished_publication(runtime)
     if state.open is not None:
-        return (finish, Plan(title, (unfinished(stream, state.open),)))
+        return Plan(title, (unfinished(stream, state.open),))
     due = due_dates(runtime, first, last)
     if not due:
-        return (finish, Plan(title, (), (f"{first} .. {last} is published by these definitions",)))
+        return Plan(title, (), (f"{first} .. {last} is published by these definitions",))
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
     *later, part = slices(due, entities(runtime), rows)
     tiles = tiles_for(runtime, part, keeps=False)
@@ -80,9 +86,9 @@ def plan_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple
         tiles=tiles,
     )
     if is_staged(state, step):
-        return (finish, Plan(title, (), (f"{part[0]} .. {part[-1]} is staged from the same input already",)))
+        return Plan(title, (), (f"{part[0]} .. {part[-1]} is staged from the same input already",))
     notes = tuple(f"then {each[0]} .. {each[-1]}, {len(each)} dates" for each in reversed(later))
-    return (finish, Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),), notes))
+    return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),), notes)
 
 
 def run_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[Commit, ...]:
@@ -92,20 +98,18 @@ def run_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[
         DataRejected: a slice did not pass its audit; the slices before it are published.
     """
     begun, ahead = monotonic(), len(due_dates(runtime, first, last))
-    finish, plan = plan_backfill(runtime, first, last, rows)
-    commits = run_plan(finish, runtime)
+    commits = run_plan(plan_unfinished_publication(runtime), runtime)
     commits += run_planned(lambda: plan_tiles(runtime), runtime) if ahead else ()
     while due := due_dates(runtime, first, last):
         if len(due) < ahead:
             left = (monotonic() - begun) / (ahead - len(due)) * len(due)
             runtime.progress(f"  {ahead - len(due)} of {ahead} dates are published, about {left:.0f} s left")
-        _, plan = plan_backfill(runtime, first, last, rows)
-        commits += run_plan(replace(plan, notes=()), runtime)
+        commits += run_plan(replace(_plan_slice(runtime, first, last, rows), notes=()), runtime)
         commits += run_planned(lambda: plan_audit(runtime), runtime)
         require_passed(runtime)
         commits += run_planned(lambda: plan_publish(runtime), runtime)
     if not commits:
-        run_plan(plan, runtime)
+        run_plan(_plan_slice(runtime, first, last, rows), runtime)
     return commits
 
 
@@ -116,9 +120,7 @@ def _taken_up(runtime: Runtime, tiles: TilesSeen | None) -> dict[str, int]:
     table that is new to the view nobody waits for anything.
     """
     tables = runtime.project.view.tables
-    states = {table: runtime.ledger.stream(runtime.stream("silver", table)).commits for table in tables}
-    now = {table: commits[-1].n if commits else 0 for table, commits in states.items()}
-    now |= tiles.silver_batches if tiles else {}
+    now = last_batches(runtime, tables) | (tiles.silver_batches if tiles else {})
     publications = publications_of(runtime)
     before = publications[-1].silver_batches if publications else {}
     return {table: before.get(table, now[table]) for table in tables}

@@ -6,15 +6,11 @@
 Every decision here reads the ledger and table versions only.
 """
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial, reduce
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -22,7 +18,9 @@ from headwater.config.base import JsonValue
 from headwater.errors import DataRejected
 from headwater.features.carry import carry_forward
 from headwater.features.windows import Wanted, feature_rows, published_schema
+from headwater.pipelines.batches import last_batches
 from headwater.pipelines.published import by_date, publications_of
+from headwater.pipelines.refusals import fitting
 from headwater.pipelines.repair import affected, repair_of, scoped, words
 from headwater.pipelines.staleness import carried_dates, caught_up
 from headwater.pipelines.steps import (
@@ -40,8 +38,6 @@ from headwater.state.streams import StreamState
 from headwater.tables.delta import Batch, ensure_table, find, read_at, replace_dates_once, version
 from headwater.tables.publish import FEATURE_DATE, staged_spec
 
-# Of our cells and sums, and of Spark's sums over a day.
-_OVERFLOW = re.compile(r"(?:OverflowError: |\[(?:ARITHMETIC|CAST)_OVERFLOW\] )(.+)")
 _WITHHELD_AT_MOST = timedelta(days=31)
 
 
@@ -63,7 +59,7 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
         return Plan(title, (unfinished(stream, state.open),))
     published = by_date(publications_of(runtime))
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
-    batches = {table: _last_committed(runtime, table) for table in view.tables}
+    batches = last_batches(runtime, view.tables)
     found = affected(runtime)
     whole = sorted(_missing_dates(runtime, published) | found.whole | caught_up(runtime, published))
     found = replace(found, by_entity=tuple(day for day in found.by_entity if day not in whole))
@@ -156,23 +152,6 @@ def _rows(step: StageDates, scope: DataFrame | None, runtime: Runtime) -> DataFr
     return rows
 
 
-@contextmanager
-def fitting(view: str) -> Iterator[None]:
-    """Raise a value that its type cannot hold as what it is; a worker's error, and Spark's own, arrive as text."""
-    try:
-        yield
-    except (Py4JError, PySparkException) as error:
-        found = _OVERFLOW.search(str(error))
-        if found is None:
-            raise
-        raise DataRejected(
-            "value_out_of_range",
-            f"View {view}: {found[1].strip().rstrip('.')}.",
-            remedy="Declare a wider type, or keep such values out of silver by a row rule. Nothing was staged.",
-            facts={"view": view},
-        ) from error
-
-
 def _cached(
     runtime: Runtime, carried: Mapping[str, Sequence[date]], published: Collection[date]
 ) -> CachedHistory | None:
@@ -192,11 +171,6 @@ def _missing_dates(runtime: Runtime, published: Collection[date]) -> set[date]:
     gap = max((runtime.run_date - max(published)).days, 0)
     missing = {max(published) + offset * day for offset in range(1, gap + 1)}
     return missing if runtime.run_date in published else {*missing, runtime.run_date}
-
-
-def _last_committed(runtime: Runtime, table: str) -> int:
-    commits = runtime.ledger.stream(runtime.stream("silver", table)).commits
-    return commits[-1].n if commits else 0
 
 
 def is_staged(state: StreamState, step: StageDates) -> bool:

@@ -17,8 +17,7 @@ from datetime import date, timedelta
 from pyspark.sql import DataFrame
 
 from headwater.config.features import FeatureView
-from headwater.features.blocks import day_number
-from headwater.features.kernel import Span
+from headwater.features.kernel import Span, day_number
 from headwater.features.scope import changed_entities
 from headwater.features.stored import as_inserts
 from headwater.pipelines.late import LateRows, Repair, TableChanges

@@ -108,8 +108,8 @@ def _run_step(planned: PlannedStep, shared: Runtime, session: SparkSession) -> C
         try:
             facts = _execute(step, Batch(intent.stream, intent.n), runtime)
         except DataRejected as rejection:
-            if isinstance(step, StageDates | BuildTrainingSet):
-                runtime.ledger.commit(intent, {REJECTED: rejection.message})
+            if isinstance(step, UpdateTiles | StageDates | BuildTrainingSet):
+                runtime.ledger.commit(intent, {REJECTED: rejection.message, "code": rejection.code})
             raise
         runtime.failpoint(f"{step.kind}:{name}:written")
         commit = runtime.ledger.commit(intent, facts)

@@ -81,6 +81,7 @@ class TileChanges(TableChanges):
     """What the tiles of a set take up."""
 
     id: str = Field(description="table and digest of what its tiles hold")
+    origin: str = Field(default="", description="what the tiles of the table were begun from")
 
 
 class UpdateTiles(Spec):

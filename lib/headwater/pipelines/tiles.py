@@ -7,7 +7,8 @@
 Below `tiles_from_mb` of silver there are none: computing a date from silver costs less than keeping them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import reduce
 from operator import or_
@@ -37,6 +38,8 @@ from headwater.features.stored import (
     tiles_id,
 )
 from headwater.features.tilesets import FROM, TileSet
+from headwater.pipelines.batches import last_batches, texts
+from headwater.pipelines.refusals import FEED_GONE, feed_gone, feeds_kept, fitting
 from headwater.pipelines.steps import (
     REJECTED,
     CheckpointSeen,
@@ -54,6 +57,7 @@ from headwater.state.streams import Commit
 from headwater.tables.delta import (
     Batch,
     TableSpec,
+    Written,
     append_once,
     ensure_table,
     find,
@@ -62,10 +66,43 @@ from headwater.tables.delta import (
     size_in_bytes,
     version,
 )
+from headwater.tables.feed import only_adds, table_id
 
 _MB = 1 << 20
 # What a later stage batch has replaced may be vacuumed a week after.
 _KEPT = timedelta(days=6)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSet:
+    """A tile set that is stored.
+
+    Attributes:
+        tiles: the set.
+        id: what its tiles are found by.
+        origin: what those were begun from.
+    """
+
+    tiles: TileSet
+    id: str
+    origin: str
+
+    @property
+    def table(self) -> str:
+        """What it is computed from."""
+        return self.tiles.group.table
+
+
+def stored_sets(runtime: Runtime) -> tuple[StoredSet, ...]:
+    """Every tile set of the view that can be stored."""
+    project = runtime.project
+    sets = storable(project.view)
+    origins = _origins(runtime, sorted({each.group.table for each in sets}))
+    return tuple(
+        StoredSet(each, tiles_id(each, project.tables[table], origins[table]), origins[table])
+        for each in sets
+        for table in [each.group.table]
+    )
 
 
 def plan_tiles(runtime: Runtime) -> Plan:
@@ -76,18 +113,19 @@ def plan_tiles(runtime: Runtime) -> Plan:
     title = f"update tiles {view.name}"
     if state.open is not None:
         return Plan(title, (unfinished(stream, state.open),))
-    if not _pays(runtime, has_log=bool(state.commits)):
+    commits, sets = _written(runtime), stored_sets(runtime)
+    tables = sorted({each.table for each in sets})
+    if not commits and not _pays(runtime, tables):
         return Plan(title, ())
-    before = _taken_up(state.commits)
+    before = _taken_up(commits)
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
-    tables = sorted({table for _, _, table in _stored(runtime)})
-    batches = {table: _last_batch(runtime, table) for table in tables}
+    batches = last_batches(runtime, tables)
     present = {table: version(runtime.project.path("silver", table)) for table in tables}
     # Sets that hold the same, for features of other windows, are one.
     changes = {
-        each: TileChanges(id=each, table=table, after=before.get(each), upto=upto)
-        for _, each, table in _stored(runtime)
-        if (upto := present[table]) is not None and before.get(each) != upto
+        each.id: TileChanges(id=each.id, table=each.table, origin=each.origin, after=before.get(each.id), upto=upto)
+        for each in sets
+        if (upto := present[each.table]) is not None and before.get(each.id) != upto
     }
     if not changes or None in present.values():
         return Plan(title, ())
@@ -98,35 +136,47 @@ def plan_tiles(runtime: Runtime) -> Plan:
 
 
 def update_tiles(step: UpdateTiles, batch: Batch, runtime: Runtime) -> dict[str, JsonValue]:
-    """Append what the changes of silver change in tiles; says of which sets something was taken back."""
-    project, view = runtime.project, runtime.project.view
-    location, spark = project.path("tiles", view.name), runtime.session()
-    written = find(location, batch)
-    if written is None:
-        sets = {each: tile_set for tile_set, each, _ in _stored(runtime)}
-        decided = [change.id for change in step.changes]
-        present = [each for each in decided if each in sets]
-        require_same(f"tiles of {view.name}", ", ".join(decided), ", ".join(present), batch.id)
-        members = project.tables[view.population.table]
-        kind = spark_type({column.name: column.type for column in members.columns}[members.entity])
-        entity, found = T.StructField(view.entity, kind), {"delta.dataSkippingStatsColumns": f"{FROM},{BATCH}"}
-        schema = log_schema(view, kind)
-        ensure_table(spark, TableSpec(location, schema, partition_by=(TILES, MONTH), properties=found))
+    """Append what the changes of silver change in tiles; says of which sets something was taken back.
+
+    Raises:
+        DataRejected: a value does not fit, or changes cannot be read any more. Nothing is written then.
+    """
+    location = runtime.project.path("tiles", runtime.project.view.name)
+    sets = {each.id: each.tiles for each in stored_sets(runtime)}
+    written = find(location, batch) or _append(step, sets, batch, runtime)
+    log = read_at(runtime.session(), location, written.version)
+    return {
+        "rows": written.rows,
+        "tiles_version": written.version,
+        "taken_back": _taken_back(log, step, sets, batch, runtime),
+    }
+
+
+def _append(step: UpdateTiles, sets: Mapping[str, TileSet], batch: Batch, runtime: Runtime) -> Written:
+    project, view, spark = runtime.project, runtime.project.view, runtime.session()
+    origins = _origins(runtime, {change.table for change in step.changes})
+    if remade := [change for change in step.changes if change.origin != origins[change.table]]:
+        raise feed_gone(remade, "the table was made anew since")
+    decided = [change.id for change in step.changes]
+    present = [each for each in decided if each in sets]
+    require_same(f"tiles of {view.name}", ", ".join(decided), ", ".join(present), batch.id)
+    members = project.tables[view.population.table]
+    kind = spark_type({column.name: column.type for column in members.columns}[members.entity])
+    entity, found = T.StructField(view.entity, kind), {"delta.dataSkippingStatsColumns": f"{FROM},{BATCH}"}
+    location = project.path("tiles", view.name)
+    ensure_table(spark, TableSpec(location, log_schema(view, kind), partition_by=(TILES, MONTH), properties=found))
+    with fitting(view.name), feeds_kept(step.changes):
         signed = [
             signed_contributions(
                 _feed(spark, project.path("silver", change.table), change),
                 sets[change.id],
                 project.tables[change.table],
                 entity,
+                change.id,
             )
             for change in step.changes
         ]
-        written = append_once(tile_changes(signed, view.entity, batch.n), location, batch)
-    return {
-        "rows": written.rows,
-        "tiles_version": written.version,
-        "taken_back": _taken_back(read_at(spark, location, written.version), step, batch, runtime),
-    }
+        return append_once(tile_changes(signed, view.entity, batch.n), location, batch)
 
 
 def _feed(spark: SparkSession, location: str, change: TileChanges) -> DataFrame:
@@ -135,13 +185,17 @@ def _feed(spark: SparkSession, location: str, change: TileChanges) -> DataFrame:
     return read_changes(spark, location, change.upto, after=change.after)
 
 
-def _taken_back(log: DataFrame, step: UpdateTiles, batch: Batch, runtime: Runtime) -> list[JsonValue]:
+def _taken_back(
+    log: DataFrame, step: UpdateTiles, sets: Mapping[str, TileSet], batch: Batch, runtime: Runtime
+) -> list[JsonValue]:
     """Sets with days of events that lost one: no checkpoint can tell which day is the first or last then."""
-    asked = {change.id for change in step.changes if change.after is not None}
     lost = [
-        (F.col(TILES) == each) & reduce(or_, (F.col(place) < 0 for place in count_columns(tile_set)))
-        for tile_set, each, _ in _stored(runtime)
-        if each in asked and has_days(tile_set)
+        (F.col(TILES) == change.id) & reduce(or_, (F.col(place) < 0 for place in count_columns(sets[change.id])))
+        for change in step.changes
+        if change.after is not None
+        and change.id in sets
+        and has_days(sets[change.id])
+        and not only_adds(runtime.project.path("silver", change.table), change.upto, after=change.after)
     ]
     if not lost:
         return []
@@ -157,24 +211,25 @@ def tiles_for(runtime: Runtime, dates: Sequence[date], *, keeps: bool) -> TilesS
         dates: to be computed, sorted.
         keeps: whether the states of the last date become a checkpoint.
     """
-    commits = runtime.ledger.stream(runtime.stream("tiles", runtime.project.view.name)).commits
+    commits, sets = _written(runtime), stored_sets(runtime)
     taken_up = _taken_up(commits)
-    sets = _stored(runtime)
-    if not sets or any(each not in taken_up for _, each, _ in sets):
+    if not sets or any(each.id not in taken_up for each in sets):
         return None
     last = UpdateTiles.model_validate(commits[-1].payload)
     return TilesSeen(
         version=int(str(commits[-1].facts["tiles_version"])),
         batch=commits[-1].n,
-        kinds={tile_set.kind: each for tile_set, each, _ in sets},
-        silver={table: taken_up[each] for _, each, table in sets},
+        kinds={each.tiles.kind: each.id for each in sets},
+        silver={each.table: taken_up[each.id] for each in sets},
         silver_batches=last.silver_batches,
-        checkpoint=_checkpoint_before(runtime, dates[0], commits),
+        checkpoint=_checkpoint_before(runtime, dates[0], commits, sets),
         keeps=keeps,
     )
 
 
-def _checkpoint_before(runtime: Runtime, first: date, commits: Sequence[Commit]) -> CheckpointSeen | None:
+def _checkpoint_before(
+    runtime: Runtime, first: date, commits: Sequence[Commit], sets: Sequence[StoredSet]
+) -> CheckpointSeen | None:
     """The newest checkpoint of the day before a date, and the tile sets that go on from it."""
     view, now = runtime.project.view, runtime.clock()
     for staged in reversed(runtime.ledger.stream(runtime.stream("stage", view.name)).commits):
@@ -185,11 +240,9 @@ def _checkpoint_before(runtime: Runtime, first: date, commits: Sequence[Commit])
             continue
         if step.dates[-1] != first - timedelta(days=1):
             continue
-        lost = {
-            each for commit in commits if commit.n > step.tiles.batch for each in _texts(commit.facts["taken_back"])
-        }
+        lost = {each for commit in commits if commit.n > step.tiles.batch for each in texts(commit.facts["taken_back"])}
         # Tiles that are found by another id now were built anew, and what was built counts them all.
-        same = {tile_set.kind for tile_set, each, _ in _stored(runtime) if step.tiles.kinds.get(tile_set.kind) == each}
+        same = {each.tiles.kind for each in sets if step.tiles.kinds.get(each.tiles.kind) == each.id}
         goes_on = tuple(
             each.kind for each in resumable(view) if each.kind in same and step.tiles.kinds[each.kind] not in lost
         )
@@ -213,32 +266,31 @@ def stored(seen: TilesSeen, runtime: Runtime) -> Stored:
     return Stored(log, seen.kinds, checkpoint, keeps=seen.keeps)
 
 
-def _pays(runtime: Runtime, *, has_log: bool) -> bool:
-    """The cost rule: a log is begun once silver has grown large, and then kept up."""
-    project, tables = runtime.project, {table for _, _, table in _stored(runtime)}
-    size = sum(size_in_bytes(project.path("silver", table)) for table in tables)
-    return bool(tables) and (has_log or size >= project.environment.tiles_from_mb * _MB)
+def _pays(runtime: Runtime, tables: Sequence[str]) -> bool:
+    """The cost rule: a log is begun once silver has grown large."""
+    size = sum(size_in_bytes(runtime.project.path("silver", table)) for table in tables)
+    return size >= runtime.project.environment.tiles_from_mb * _MB
 
 
-def _stored(runtime: Runtime) -> list[tuple[TileSet, str, str]]:
-    """Every tile set that can be stored, what it is found by, and its table."""
-    tables = runtime.project.tables
-    return [
-        (tile_set, tiles_id(tile_set, tables[tile_set.group.table]), tile_set.group.table)
-        for tile_set in storable(runtime.project.view)
-    ]
+def _origins(runtime: Runtime, tables: Iterable[str]) -> dict[str, str]:
+    """Per table its id, for one that was made anew has another, and the last batch refused for what its feed lacks."""
+    commits = runtime.ledger.stream(runtime.stream("tiles", runtime.project.view.name)).commits
+    refused = {
+        change.table: commit.n
+        for commit in commits
+        if commit.facts.get("code") == FEED_GONE
+        for change in UpdateTiles.model_validate(commit.payload).changes
+    }
+    return {table: f"{table_id(runtime.project.path('silver', table))} {refused.get(table, 0)}" for table in tables}
+
+
+def _written(runtime: Runtime) -> list[Commit]:
+    """The batches that the log holds."""
+    commits = runtime.ledger.stream(runtime.stream("tiles", runtime.project.view.name)).commits
+    return [commit for commit in commits if REJECTED not in commit.facts]
 
 
 def _taken_up(commits: Sequence[Commit]) -> dict[str, int]:
     """Up to which version of its table each tile set was taken up."""
     steps = (UpdateTiles.model_validate(commit.payload) for commit in commits)
     return {change.id: change.upto for step in steps for change in step.changes}
-
-
-def _last_batch(runtime: Runtime, table: str) -> int:
-    commits = runtime.ledger.stream(runtime.stream("silver", table)).commits
-    return commits[-1].n if commits else 0
-
-
-def _texts(value: JsonValue) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []

@@ -7,7 +7,6 @@ Every set has a table of its own, `<lake>/training/<name>/<id>`: two sets of one
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -22,6 +21,7 @@ from headwater.config.training import ProjectView, PublishedTable
 from headwater.errors import DataRejected
 from headwater.features.asof import FEATURE_DATE
 from headwater.features.lookup import REMOVED, VERSION, Images, Rule, look_up, published_images, repaired_images
+from headwater.pipelines.refusals import GONE
 from headwater.pipelines.steps import BuildTrainingSet, Runtime
 from headwater.pipelines.training_checks import LabelCounts, checked_labels, examined
 from headwater.pipelines.training_inputs import history_of, taken
@@ -31,7 +31,6 @@ from headwater.tables.parquet import list_parquet, read_parquet
 
 # About 100 bytes a label in the driver and in every executor; above that wide rows are shuffled instead.
 _FEW = 2_000_000
-_GONE = re.compile(r"FILE_NOT_(?:FOUND|EXIST)|FileNotFoundException|DELTA_VERSION|[Tt]ime travel|CANNOT_RECREATE")
 
 
 def set_location(project: Project, step: BuildTrainingSet) -> str:
@@ -70,7 +69,7 @@ def _versions_kept(step: BuildTrainingSet) -> Iterator[None]:
     try:
         yield
     except (Py4JError, PySparkException) as error:
-        found = _GONE.search(str(error))
+        found = GONE.search(str(error))
         if found is None:
             raise
         raise DataRejected(

@@ -1,0 +1,17 @@
+"""What the ledger says about the batches of silver."""
+
+from collections.abc import Iterable
+
+from headwater.config.base import JsonValue
+from headwater.pipelines.steps import Runtime
+
+
+def last_batches(runtime: Runtime, tables: Iterable[str]) -> dict[str, int]:
+    """The last committed batch of each table; 0 where there is none."""
+    streams = {table: runtime.ledger.stream(runtime.stream("silver", table)) for table in tables}
+    return {table: state.commits[-1].n if state.commits else 0 for table, state in streams.items()}
+
+
+def texts(value: JsonValue) -> list[str]:
+    """A fact that is a list of texts."""
+    return [str(item) for item in value] if isinstance(value, list) else []
