@@ -19,6 +19,7 @@ from headwater.config.base import JsonValue
 from headwater.config.features import FeatureView
 from headwater.errors import DataRejected
 from headwater.features.carry import carry_forward
+from headwater.features.computed import computed_by_spark
 from headwater.features.windows import feature_rows, published_schema
 from headwater.pipelines.staleness import carried_dates, caught_up
 from headwater.pipelines.steps import (
@@ -34,8 +35,9 @@ from headwater.pipelines.steps import (
 )
 from headwater.pipelines.tiles import stored, tiles_for
 from headwater.state.streams import StreamState
-from headwater.tables.delta import Batch, ensure_table, find, read_at, replace_dates_once, version
+from headwater.tables.delta import Batch, ensure_table, find, read_at, version
 from headwater.tables.publish import FEATURE_DATE, staged_spec
+from headwater.tables.staging import replace_rows_once
 
 # Of our cells and sums, and of Spark's sums over a day.
 _OVERFLOW = re.compile(r"(?:OverflowError: |\[(?:ARITHMETIC|CAST)_OVERFLOW\] )(.+)")
@@ -124,10 +126,9 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
         if step.cached:
             history = read_at(spark, project.path("gold", view.name), step.cached.version)
             recent = history.where(F.col(FEATURE_DATE) >= F.lit(step.cached.since))
-            rows = carry_forward(rows, recent, view, step.carried)
+            rows = computed_by_spark(carry_forward(rows.rows, recent, view, step.carried))
         with fitting(view.name):
-            keeps = bool(step.tiles and step.tiles.keeps)
-            written = replace_dates_once(rows, location, FEATURE_DATE, step.dates, batch, undated=keeps)
+            written = replace_rows_once(rows, location, (view.entity, FEATURE_DATE), batch)
     runtime.log.write("feature_computed", data_source=view.name, record_count=written.rows, dates=len(step.dates))
     return {"rows": written.rows, "staged_version": written.version, "stale": sorted(step.carried)}
 
