@@ -138,8 +138,10 @@ def block_rows(block: pa.Table, part: Slice) -> Iterator[pa.RecordBatch]:
     for tile_set in part.tile_sets:
         records = records_of(block, entity, tile_set, is_stored=tile_set.kind in part.stored)
         evaluated = evaluate(tile_set, records, rows, part.scales)
-        stale = np.isin(rows.day, [day_number(day) for day in part.carried.get(tile_set.group.table, ())])
-        numbers |= {name: replace(each, known=each.known & ~stale) for name, each in evaluated.numbers.items()}
+        numbers |= evaluated.numbers
+        if carried := part.carried.get(tile_set.group.table):
+            fresh = ~np.isin(rows.day, [day_number(day) for day in carried])
+            numbers |= {name: replace(each, known=each.known & fresh) for name, each in evaluated.numbers.items()}
         last |= evaluated.last
     for of_others in view.derived_in_turn:
         numbers[of_others.name] = derived(of_others, numbers)
@@ -185,8 +187,9 @@ def _members(block: pa.Table, records: Integers, entity: Integers, ends: Integer
     grid = state("add", np.arange(1, len(records) + 1), lives)
     wanted = np.zeros(part.span.days, np.bool_)
     wanted[[day_number(day) - part.span.first for day in part.dates]] = True
-    at, column = np.nonzero(grid * wanted)
-    return Rows(at, column, records[grid[at, column] - 1], ends, part.span)
+    found = (grid > 0) & wanted
+    at, column = np.nonzero(found)
+    return Rows(found, at, column, records[grid[found] - 1], ends, part.span)
 
 
 def _run_ends(column: pa.ChunkedArray) -> Integers:

@@ -66,6 +66,8 @@ def published_batches(batches: Batches, part: Slice, stale: Mapping[date, Sequen
 
 
 def _stale_sources(days: pa.Array, stale: Mapping[date, Sequence[str]]) -> pa.Array:
+    if not stale:
+        return pa.ListArray.from_arrays(np.zeros(len(days) + 1, np.int32), pa.array([], pa.string()))
     lists = pa.array([*stale.values(), []], pa.list_(pa.string()))
     place = pc.index_in(days, value_set=pa.array(stale, pa.date32()))
     return lists.take(pc.fill_null(place, len(stale)))
