@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Sequence
 
 from delta import exceptions as delta_errors
+from deltalake.exceptions import CommitFailedError
 
 from headwater.errors import ExitCode, HeadwaterError, StoreUnavailable, WriterConflict
 from headwater.state.storage import classify_store_error
@@ -19,6 +20,7 @@ _GRAVEST_FIRST = (
 )
 
 _CONFLICTS = (
+    CommitFailedError,
     delta_errors.ConcurrentAppendException,
     delta_errors.ConcurrentDeleteDeleteException,
     delta_errors.ConcurrentDeleteReadException,

@@ -95,7 +95,7 @@ def view(*features: dict[str, object], **more: object) -> FeatureView:
 
 
 def found(of: FeatureView, silver: dict[str, DataFrame], *days: date) -> dict[tuple[str, date], Sequence[object]]:
-    rows = feature_rows(of, CONTRACTS, silver, Wanted(days)).drop("stale_sources", "pipeline_version")
+    rows = feature_rows(of, CONTRACTS, silver, Wanted(days)).rows.drop("stale_sources", "pipeline_version")
     return {(row[0], row[1]): tuple(row)[2:] for row in rows.collect()}
 
 
@@ -165,7 +165,7 @@ def test_what_is_derived_from_a_stale_table_keeps_its_value(spark: SparkSession,
     of, day, carried = view(SPENT, LEAST, derived=[RATIO]), date(2024, 3, 31), {"sales": [date(2024, 3, 31)]}
     ddl = "who string, feature_date date, spent decimal(18,2), least double, share double"
     history = spark.createDataFrame([("ann", date(2024, 3, 30), Decimal("1.00"), 2.0, 0.25)], ddl)
-    rows = carry_forward(feature_rows(of, CONTRACTS, silver, Wanted([day], carried)), history, of, carried)
+    rows = carry_forward(feature_rows(of, CONTRACTS, silver, Wanted([day], carried)).rows, history, of, carried)
     kept = {row["who"]: (row["spent"], row["least"], row["share"]) for row in rows.collect()}
     assert kept["ann"] == (Decimal("1.00"), 2.0, 0.25)
     assert kept["bob"] == (Decimal("0.00"), None, -1.0)

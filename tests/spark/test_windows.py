@@ -110,7 +110,7 @@ def test_windows_attributes_and_second_dates(spark: SparkSession, silver) -> Non
         ("bob", days[4], Decimal("0.00"), 0, 0.0, None, 5, None, "free"),
     ]
     contracts = {"people": PEOPLE, "sales": SALES}
-    rows = feature_rows(VIEW, contracts, silver, Wanted(days)).drop("stale_sources", "pipeline_version")
+    rows = feature_rows(VIEW, contracts, silver, Wanted(days)).rows.drop("stale_sources", "pipeline_version")
     assert_df_equality(rows, spark.createDataFrame(expected, COLUMNS), ignore_row_order=True, ignore_nullable=True)
 
 
@@ -128,7 +128,7 @@ def test_means_round_half_away_from_zero(spark: SparkSession, silver) -> None:
     sales = spark.createDataFrame(rows, ddl).unionByName(halves)
     found = feature_rows(
         VIEW, {"people": PEOPLE, "sales": SALES}, {**silver, "sales": sales}, Wanted([date(2024, 2, 28)])
-    )
+    ).rows
     assert {row["who"]: row["mean_3d"] for row in found.collect()} == {"ann": -0.00125, "bob": 0.000001}
 
 
@@ -149,7 +149,7 @@ def test_stale_groups_keep_what_was_published_last(spark: SparkSession, silver) 
         # Nothing was published for bob by then: he gets the values of somebody without sales.
         ("bob", next_day, Decimal("0.00"), 0, 0.0, None, 5, None, "free", ["sales"]),
     ]
-    rows = feature_rows(VIEW, {"people": PEOPLE, "sales": SALES}, silver, Wanted([day, next_day], carried))
+    rows = feature_rows(VIEW, {"people": PEOPLE, "sales": SALES}, silver, Wanted([day, next_day], carried)).rows
     kept = carry_forward(rows, spark.createDataFrame(published, COLUMNS), VIEW, carried).drop("pipeline_version")
     wanted = spark.createDataFrame(expected, f"{COLUMNS}, stale_sources array<string>")
     assert_df_equality(kept, wanted, ignore_row_order=True, ignore_nullable=True)
@@ -162,6 +162,6 @@ def test_a_value_that_its_type_cannot_hold_is_named(spark: SparkSession, silver)
         FeatureView.model_validate(features), {"people": PEOPLE, "sales": SALES}, silver, Wanted([date(2024, 2, 25)])
     )
     with pytest.raises(DataRejected) as caught, fitting("v"):
-        rows.collect()
+        rows.rows.collect()
     assert caught.value.code == "value_out_of_range"
     assert caught.value.message == "View v: spent_3d: a value does not fit decimal(3,2)."

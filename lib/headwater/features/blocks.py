@@ -121,9 +121,10 @@ def block_rows(block: pa.Table, part: Slice) -> Iterator[pa.RecordBatch]:
     ends = _run_ends(block[view.entity])
     entity = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
     rows = _members(block, np.flatnonzero(block[KIND].to_numpy() == MEMBER), entity, ends, part)
-    version = pa.array(rows.version)
+    # A text that is many rows' stays one text: whoever writes or sends it asks for no more.
+    names = _column(block, view.entity).take(pa.array(ends - 1))
     found = {
-        view.entity: _column(block, view.entity).take(version),
+        view.entity: pa.DictionaryArray.from_arrays(rows.entity.astype(np.int32), names),
         "feature_date": pa.array(rows.day.astype(np.int32)).cast(pa.date32()),
     }
     numbers: dict[str, Numbers] = {}
@@ -131,30 +132,32 @@ def block_rows(block: pa.Table, part: Slice) -> Iterator[pa.RecordBatch]:
     for tile_set in part.tile_sets:
         records = records_of(block, entity, tile_set, is_stored=tile_set.kind in part.stored)
         evaluated = evaluate(tile_set, records, rows, part.scales)
-        stale = np.isin(rows.day, [day_number(day) for day in part.carried.get(tile_set.group.table, ())])
-        numbers |= {name: replace(each, known=each.known & ~stale) for name, each in evaluated.numbers.items()}
+        numbers |= evaluated.numbers
+        if carried := part.carried.get(tile_set.group.table):
+            fresh = ~np.isin(rows.day, [day_number(day) for day in carried])
+            numbers |= {name: replace(each, known=each.known & fresh) for name, each in evaluated.numbers.items()}
         last |= evaluated.last
     for of_others in view.derived_in_turn:
         numbers[of_others.name] = derived(of_others, numbers)
     found |= {each.name: cells(numbers[each.name], each) for each in view.features}
-    found |= {name: _column(block, name).take(version) for name in view.attributes}
+    found |= {name: _coded(_column(block, name)).take(pa.array(rows.version)) for name in view.attributes}
     batch = pa.RecordBatch.from_pydict({name: found[name] for name in view.computed})
     if part.kept:
-        yield from _with_states(batch, rows, [last[pair] for pair in part.kept], _column(block, view.entity), part)
+        yield from _with_states(batch, rows, [last[pair] for pair in part.kept], names, part)
     else:
         yield batch
 
 
 def _with_states(
-    batch: pa.RecordBatch, rows: Rows, kept: Sequence[Integers], entity: pa.Array, part: Slice
+    batch: pa.RecordBatch, rows: Rows, kept: Sequence[Integers], names: pa.Array, part: Slice
 ) -> Iterator[pa.RecordBatch]:
     """Put states beside the rows of the last date; who has states but no such row gets one for them alone."""
     at_last = rows.column == rows.span.days - 1
     yield batch.append_column(STATES, _states([each[rows.entity] for each in kept], at_last, part))
     counts = [each for (_, name), each in zip(part.kept, kept, strict=True) if name == "n"]
     without = np.setdiff1d(np.flatnonzero(np.any(counts, axis=0)), rows.entity[at_last])
-    names = entity.take(pa.array(rows.ends[without] - 1))
-    alone = [names, *(pa.nulls(len(without), field.type) for field in batch.schema if field.name != part.view.entity)]
+    coded = pa.DictionaryArray.from_arrays(without.astype(np.int32), names)
+    alone = [coded, *(pa.nulls(len(without), field.type) for field in batch.schema if field.name != part.view.entity)]
     states = _states([each[without] for each in kept], np.ones(len(without), np.bool_), part)
     yield pa.RecordBatch.from_arrays(alone, schema=batch.schema).append_column(STATES, states)
 
@@ -178,8 +181,9 @@ def _members(block: pa.Table, records: Integers, entity: Integers, ends: Integer
     grid = state("add", np.arange(1, len(records) + 1), lives)
     wanted = np.zeros(part.span.days, np.bool_)
     wanted[[day_number(day) - part.span.first for day in part.dates]] = True
-    at, column = np.nonzero(grid * wanted)
-    return Rows(at, column, records[grid[at, column] - 1], ends, part.span)
+    found = (grid > 0) & wanted
+    at, column = np.nonzero(found)
+    return Rows(found, at, column, records[grid[found] - 1], ends, part.span)
 
 
 def _run_ends(column: pa.ChunkedArray) -> Integers:
@@ -190,3 +194,7 @@ def _run_ends(column: pa.ChunkedArray) -> Integers:
 
 def _column(table: pa.Table, name: str) -> pa.Array:
     return table[name].combine_chunks()
+
+
+def _coded(column: pa.Array) -> pa.Array:
+    return column.dictionary_encode() if pa.types.is_string(column.type) else column

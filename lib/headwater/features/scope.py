@@ -19,6 +19,7 @@ from headwater.features.rows import day_of
 from headwater.features.tilesets import FROM, UNTIL
 
 FIRST, LAST = "_first", "_last"
+SCOPE = "_scope"
 
 
 def changed_entities(
@@ -45,6 +46,16 @@ def changed_entities(
     days = reduce(DataFrame.unionByName, reached).select(view.entity, "col.*")
     within = days.where((F.col(FIRST) <= span.last) & (F.col(LAST) >= span.first))
     return within.groupBy(view.entity).agg(F.min(FIRST).alias(FIRST), F.max(LAST).alias(LAST))
+
+
+def kept(scope: DataFrame) -> DataFrame:
+    """A scope as rows of a staging table: entity, and `_scope` with its days; no date."""
+    return scope.select(scope.columns[0], F.struct(FIRST, LAST).alias(SCOPE))
+
+
+def kept_in(staged: DataFrame) -> DataFrame:
+    """The scope that a staging table, whose first column is the entity, holds beside its rows."""
+    return staged.where(F.col(SCOPE).isNotNull()).select(staged.columns[0], f"{SCOPE}.*")
 
 
 def of_entities(rows: DataFrame, entity: str, scope: DataFrame) -> DataFrame:

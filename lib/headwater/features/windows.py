@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -20,7 +20,8 @@ from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import VALID_FROM, VALID_TO, spark_type
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.blocks import STATES, Slice, feature_batches, state_field
+from headwater.features.blocks import STATES, Slice, state_field
+from headwater.features.computed import Computed, published_batches
 from headwater.features.kernel import Span
 from headwater.features.rows import day_of, value_scale
 from headwater.features.scope import cut_to, of_entities
@@ -51,7 +52,7 @@ def feature_rows(
     silver: Mapping[str, DataFrame],
     wanted: Wanted,
     stored: Stored | None = None,
-) -> DataFrame:
+) -> Computed:
     """Compute the rows that are wanted of a view.
 
     Args:
@@ -96,24 +97,23 @@ def feature_rows(
         records = stored_records(stored, sets, view.entity, part.span)
         stream = stream.unionByName(records, allowMissingColumns=True)
     together = stream.repartition(view.entity).sortWithinPartitions(view.entity, KIND)
-    computed = [field for field in published_schema(view, contracts).fields if field.name in view.computed]
+    schema = published_schema(view, contracts)
     if part.kept:
         states = [T.StructField(state_field(*pair), T.LongType()) for pair in part.kept]
-        computed.append(T.StructField(STATES, T.StructType(states)))
-    rows = together.mapInArrow(partial(feature_batches, part=part), T.StructType(computed))
-    # The same for every entity of a date, so not worth a way through Python.
-    told = {
-        "stale_sources": _stale_sources(part.carried, contracts),
-        "pipeline_version": F.lit(view.pipeline_version),
-    }
-    return rows.withColumns(told).select(*view.columns, *([STATES] if part.kept else []))
+        schema = T.StructType([*schema.fields, T.StructField(STATES, T.StructType(states))])
+    stale = _stale_sources(part.carried, contracts)
+    return Computed(together, partial(published_batches, part=part, stale=stale), schema)
 
 
-def _stale_sources(carried: Mapping[str, Sequence[date]], contracts: Mapping[str, TableContract]) -> Column:
-    """The sources whose values are carried to a row's date, sorted."""
-    dates = {contracts[table].source: list(days) for table, days in carried.items()}
-    named = [F.when(F.col(FEATURE_DATE).isin(dates[source]), F.lit(source)) for source in sorted(dates)]
-    return F.array_compact(F.array(*named)).cast("array<string>")
+def _stale_sources(
+    carried: Mapping[str, Sequence[date]], contracts: Mapping[str, TableContract]
+) -> dict[date, list[str]]:
+    """By date, the sources whose values are carried to it, sorted."""
+    found: dict[date, set[str]] = {}
+    for table, days in carried.items():
+        for day in days:
+            found.setdefault(day, set()).add(contracts[table].source)
+    return {day: sorted(sources) for day, sources in found.items()}
 
 
 def published_schema(view: FeatureView, contracts: Mapping[str, TableContract]) -> T.StructType:

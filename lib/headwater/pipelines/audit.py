@@ -11,8 +11,8 @@ from headwater.config.base import JsonValue
 from headwater.config.quality import Check, Metric
 from headwater.errors import DataRejected
 from headwater.features.asof import CHANGE, DAY, FEATURE_DATE, population_at, population_changes
+from headwater.features.scope import kept_in
 from headwater.pipelines.quarantine import quarantine_withheld
-from headwater.pipelines.repair import scoped
 from headwater.pipelines.steps import (
     REJECTED,
     AuditStage,
@@ -205,10 +205,9 @@ def _populations(step: AuditStage, runtime: Runtime) -> tuple[int, Sequence[Date
     contract = project.tables[table]
     population = _counted(population_changes(members, contract, view), wanted)
     others = dict.fromkeys(step.dates, 0)
-    with scoped(step.repair, runtime) as scope:
-        if step.repair and scope is not None:
-            repaired = _counted(population_changes(members, contract, view, scope), step.repair.dates)
-            others |= {day: population[day] - repaired[day] for day in step.repair.dates}
+    if step.repair:
+        repaired = _counted(population_changes(members, contract, view, kept_in(staged)), step.repair.dates)
+        others |= {day: population[day] - repaired[day] for day in step.repair.dates}
     per_date = [
         DatePopulation(
             date=day,

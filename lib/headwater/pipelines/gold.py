@@ -9,7 +9,6 @@ Every decision here reads the ledger and table versions only.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import partial, reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -17,11 +16,13 @@ from pyspark.sql import functions as F
 from headwater.config.base import JsonValue
 from headwater.errors import DataRejected
 from headwater.features.carry import carry_forward
+from headwater.features.computed import Computed, computed_by_spark
+from headwater.features.scope import kept
 from headwater.features.windows import Wanted, feature_rows, published_schema
 from headwater.pipelines.batches import last_batches
 from headwater.pipelines.published import by_date, publications_of
 from headwater.pipelines.refusals import fitting
-from headwater.pipelines.repair import affected, repair_of, scoped, words
+from headwater.pipelines.repair import affected, changed_scope, repair_of, words
 from headwater.pipelines.staleness import carried_dates, caught_up
 from headwater.pipelines.steps import (
     REJECTED,
@@ -35,8 +36,9 @@ from headwater.pipelines.steps import (
 )
 from headwater.pipelines.tiles import stored, tiles_for
 from headwater.state.streams import StreamState
-from headwater.tables.delta import Batch, ensure_table, find, read_at, replace_dates_once, version
+from headwater.tables.delta import Batch, ensure_table, find, read_at, version
 from headwater.tables.publish import FEATURE_DATE, staged_spec
+from headwater.tables.staging import replace_rows_once
 
 _WITHHELD_AT_MOST = timedelta(days=31)
 
@@ -124,32 +126,30 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
         require_same("feature view", step.pipeline_version, view.pipeline_version, batch.id)
         spark = runtime.session()
         ensure_table(spark, staged_spec(location, published_schema(view, project.tables)))
-        with scoped(step.repair, runtime) as scope, fitting(view.name):
-            rows = _rows(step, scope, runtime)
-            keeps = bool(step.tiles and step.tiles.keeps)
-            written = replace_dates_once(rows, location, FEATURE_DATE, step.dates, batch, undated=keeps)
+        with changed_scope(step.repair, runtime) as scope, fitting(view.name):
+            parts = _parts(step, scope, runtime)
+            written = replace_rows_once(parts, location, (view.entity, FEATURE_DATE), batch)
     runtime.log.write("feature_computed", data_source=view.name, record_count=written.rows, dates=len(step.dates))
     return {"rows": written.rows, "staged_version": written.version, "stale": sorted(step.carried)}
 
 
-def _rows(step: StageDates, scope: DataFrame | None, runtime: Runtime) -> DataFrame:
-    """Every row of the whole dates, and of the others those in the scope."""
+def _parts(step: StageDates, scope: DataFrame | None, runtime: Runtime) -> list[Computed]:
+    """Every row of the whole dates; of the others those in the scope, and the scope itself for who comes after."""
     spark, project, view = runtime.session(), runtime.project, runtime.project.view
     silver = {table: read_at(spark, project.path("silver", table), at) for table, at in step.versions.items()}
     log = stored(step.tiles, runtime) if step.tiles else None
     parts = []
     if step.whole:
         parts.append(feature_rows(view, project.tables, silver, Wanted(step.whole, step.carried), log))
-    if step.repair:
+    if step.repair and scope is not None:
         log = replace(log, checkpoint=None, keeps=False) if log else None
         repaired = Wanted(step.repair.dates, step.carried, scope)
         parts.append(feature_rows(view, project.tables, silver, repaired, log))
-    rows = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), parts)
     if step.cached:
         history = read_at(spark, project.path("gold", view.name), step.cached.version)
         recent = history.where(F.col(FEATURE_DATE) >= F.lit(step.cached.since))
-        rows = carry_forward(rows, recent, view, step.carried)
-    return rows
+        parts = [computed_by_spark(carry_forward(part.rows, recent, view, step.carried)) for part in parts]
+    return parts if scope is None else [*parts, computed_by_spark(kept(scope))]
 
 
 def _cached(

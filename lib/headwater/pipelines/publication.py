@@ -14,10 +14,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
+from headwater.features.scope import kept_in
 from headwater.features.windows import published_schema
 from headwater.pipelines.audit import NOTHING_STAGED, passed_verdict, unpublished
 from headwater.pipelines.published import published_dates
-from headwater.pipelines.repair import scoped
 from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
 from headwater.quality.withholding import publishable
 from headwater.state.streams import Commit
@@ -96,12 +96,12 @@ def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[st
     staged = read_at(spark, project.path("staged", view.name), step.staged_version)
     ours = staged.where(F.col(FEATURE_DATE).isin(list(step.dates))).select(*view.columns)
     audited = ours.where(publishable(step.ranges))
-    with scoped(step.repair, runtime) as scope:
-        written = _write_history(step, audited, scope, batch, runtime)
-        at = max(each.version for each in written)
-        runtime.failpoint(f"publish:{view.name}:history")
-        replaced = Replaced(step.whole, scope, step.repair.dates if step.repair else ())
-        newest = find(latest, batch) or publish_latest(audited, read_at(spark, history, at), latest, replaced, batch)
+    scope = kept_in(staged) if step.repair else None
+    written = _write_history(step, audited, scope, batch, runtime)
+    at = max(each.version for each in written)
+    runtime.failpoint(f"publish:{view.name}:history")
+    replaced = Replaced(step.whole, scope, step.repair.dates if step.repair else ())
+    newest = find(latest, batch) or publish_latest(audited, read_at(spark, history, at), latest, replaced, batch)
     runtime.failpoint(f"publish:{view.name}:latest")
     compact_months(spark, history, step.compact, view.entity)
     if view.catalog:

@@ -11,7 +11,7 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from headwater.errors import DataRejected
-from headwater.pipelines.steps import TileChanges
+from headwater.pipelines.late import TableChanges
 
 # Of our cells and sums, and of Spark's sums over a day.
 _OVERFLOW = re.compile(r"(?:OverflowError: |\[(?:ARITHMETIC|CAST)_OVERFLOW\] )(.+)")
@@ -40,7 +40,7 @@ def fitting(view: str) -> Iterator[None]:
 
 
 @contextmanager
-def feeds_kept(changes: Sequence[TileChanges]) -> Iterator[None]:
+def feeds_kept(changes: Sequence[TableChanges]) -> Iterator[None]:
     """Raise a change feed whose files or commits are gone as what it is."""
     try:
         yield
@@ -52,13 +52,13 @@ def feeds_kept(changes: Sequence[TileChanges]) -> Iterator[None]:
         raise feed_gone(named or changes, f"a file or commit of it is not there ({found[0]})") from error
 
 
-def feed_gone(changes: Sequence[TileChanges], why: str) -> DataRejected:
+def feed_gone(changes: Sequence[TableChanges], why: str) -> DataRejected:
     """The refusal of changes that cannot be read any more."""
     ranges = {change.table: f"{change.table} {(change.after or 0) + 1} .. {change.upto}" for change in changes}
     return DataRejected(
         "change_feed_gone",
-        f"Tiles cannot take up the versions {', '.join(ranges.values())}: {why}.",
-        remedy="Run the job again: it builds the tiles of these tables anew, from what silver holds. Nothing was "
-        "written. Let VACUUM keep what is younger than the last run.",
+        f"The changes of {', '.join(ranges.values())} cannot be read: {why}.",
+        remedy="Run the job again: what rests on them is computed anew, from what silver holds. Nothing was written. "
+        "Let VACUUM keep what is younger than the last run.",
         facts={"tables": list(ranges), "versions": [change.upto for change in changes]},
     )

@@ -22,6 +22,7 @@ from headwater.features.scope import changed_entities
 from headwater.features.stored import as_inserts
 from headwater.pipelines.late import LateRows, Repair, TableChanges
 from headwater.pipelines.published import entities, of_present_definitions, publications_of, published_dates
+from headwater.pipelines.refusals import FEED_GONE, feeds_kept
 from headwater.pipelines.steps import Runtime
 from headwater.state.streams import Commit
 from headwater.tables.delta import read_at, read_changes
@@ -115,16 +116,21 @@ def repair_of(runtime: Runtime, found: Affected, versions: Mapping[str, int]) ->
 
 
 @contextmanager
-def scoped(repair: Repair | None, runtime: Runtime) -> Iterator[DataFrame | None]:
-    """The entities and days that a repair computes again (`features.scope`), read once; None without one."""
+def changed_scope(repair: Repair | None, runtime: Runtime) -> Iterator[DataFrame | None]:
+    """The entities and days that a repair computes again (`features.scope`), from silver's change feed, read once.
+
+    Raises:
+        DataRejected: files or commits of the feed are gone.
+    """
     if repair is None:
         yield None
         return
-    scope = _scope(repair, runtime).persist()
-    try:
-        yield scope
-    finally:
-        scope.unpersist()
+    with feeds_kept(repair.changes):
+        scope = _scope(repair, runtime).persist()
+        try:
+            yield scope
+        finally:
+            scope.unpersist()
 
 
 def _scope(repair: Repair, runtime: Runtime) -> DataFrame:
@@ -149,8 +155,11 @@ def words(late: LateRows) -> str:
 
 
 def _pays(runtime: Runtime, late: Sequence[LateRows]) -> bool:
-    commits = runtime.ledger.stream(runtime.stream("publish", runtime.project.view.name)).commits
-    is_fresh = runtime.clock() - commits[-1].committed_at <= _KEPT
+    view = runtime.project.view.name
+    last = runtime.ledger.stream(runtime.stream("publish", view)).commits[-1]
+    staged = runtime.ledger.stream(runtime.stream("stage", view)).commits
+    refused = any(each.facts.get("code") == FEED_GONE for each in staged if each.committed_at > last.committed_at)
+    is_fresh = not refused and runtime.clock() - last.committed_at <= _KEPT
     return is_fresh and sum(each.rows for each in late if each.dates_from) * _AT_MOST <= entities(runtime)
 
 

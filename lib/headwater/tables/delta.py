@@ -53,6 +53,11 @@ class Batch:
         """What the commit's metadata is found by."""
         return f"{self.stream}#{self.n}"
 
+    @property
+    def metadata(self) -> str:
+        """What the commit's metadata is."""
+        return json.dumps({"batch": self.id, **self.facts}, sort_keys=True)
+
     def with_facts(self, facts: Mapping[str, JsonValue]) -> "Batch":
         """The same batch, saying more about itself."""
         return replace(self, facts=facts)
@@ -191,19 +196,17 @@ def append_once(frame: DataFrame, location: str, batch: Batch) -> Written:
     return prove(location, batch)
 
 
-def replace_dates_once(
-    frame: DataFrame, location: str, column: str, dates: Iterable[date], batch: Batch, *, undated: bool = False
-) -> Written:
-    """Replace all rows of some dates, and with `undated` those without a date; returns the commit that holds them."""
+def replace_dates_once(frame: DataFrame, location: str, column: str, dates: Iterable[date], batch: Batch) -> Written:
+    """Replace all rows of some dates; returns the commit that holds them."""
     listed = ", ".join(f"date'{day.isoformat()}'" for day in sorted(dates))
-    where = f"{column} in ({listed})" + (f" or {column} is null" if undated else "")
+    where = f"{column} in ({listed})"
     _writer(frame, batch).mode("overwrite").option("mergeSchema", "true").option("replaceWhere", where).save(location)
     return prove(location, batch)
 
 
 def overwrite_once(frame: DataFrame, location: str, batch: Batch) -> Written:
-    """Replace a whole table; returns the commit that holds it."""
-    _writer(frame, batch).mode("overwrite").option("mergeSchema", "true").save(location)
+    """Replace a whole table, its columns too; returns the commit that holds it."""
+    _writer(frame, batch).mode("overwrite").option("overwriteSchema", "true").save(location)
     return prove(location, batch)
 
 
@@ -238,7 +241,7 @@ def merge_once(changes: DataFrame, location: str, upsert: Upsert, batch: Batch) 
     else:
         merge = merge.whenMatchedUpdate(set={name: f"s.`{name}`" for name in upsert.columns}).whenNotMatchedInsertAll()
     # MERGE is the one write that takes its transaction and metadata from session settings only.
-    settings = {_TXN_APP: batch.stream, _TXN_VERSION: str(batch.n), _METADATA: _metadata(batch)}
+    settings = {_TXN_APP: batch.stream, _TXN_VERSION: str(batch.n), _METADATA: batch.metadata}
     for key, value in settings.items():
         spark.conf.set(key, value)
     try:
@@ -289,10 +292,6 @@ def prove(location: str, batch: Batch) -> Written:
     return written
 
 
-def _metadata(batch: Batch) -> str:
-    return json.dumps({"batch": batch.id, **batch.facts}, sort_keys=True)
-
-
 def _writer(frame: DataFrame, batch: Batch) -> DataFrameWriter:
-    options = {"txnAppId": batch.stream, "txnVersion": str(batch.n), "userMetadata": _metadata(batch)}
+    options = {"txnAppId": batch.stream, "txnVersion": str(batch.n), "userMetadata": batch.metadata}
     return frame.write.format("delta").options(**options)

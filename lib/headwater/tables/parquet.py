@@ -24,7 +24,7 @@ def list_parquet(location: str) -> tuple[FileVersion, ...]:
     Returns:
         By path, relative to the folder; empty when there is none. Needs no session.
     """
-    store, root = _store(location)
+    store, root = open_store(location)
     info = store.get_file_info(root)
     if info.type is pa_fs.FileType.File:
         return (FileVersion(path="", size=info.size, modified_ns=info.mtime_ns),)
@@ -41,7 +41,7 @@ def list_parquet(location: str) -> tuple[FileVersion, ...]:
 
 def parquet_schema(location: str, file: FileVersion) -> pa.Schema:
     """The columns of a file; needs no session."""
-    store, root = _store(location)
+    store, root = open_store(location)
     with store.open_input_file(f"{root}/{file.path}".rstrip("/")) as opened:
         return pq.read_schema(opened)
 
@@ -52,7 +52,8 @@ def read_parquet(spark: SparkSession, location: str, files: Sequence[FileVersion
     return spark.read.parquet(*(f"{folder}/{file.path}".rstrip("/") for file in files))
 
 
-def _store(location: str) -> tuple[pa_fs.FileSystem, str]:
+def open_store(location: str) -> tuple[pa_fs.FileSystem, str]:
+    """The Arrow file system of a location, and what the location is called there; needs no session."""
     if "://" not in location:
         return pa_fs.LocalFileSystem(), location.rstrip("/")
     # Hadoop calls the scheme s3a, Arrow s3.
