@@ -56,7 +56,12 @@ def of_the_kernel(spark: SparkSession) -> Computed:
         ("bob", "free", date(2024, 2, 28), instant(28), instant(28), None),
     ]
     validity = "who string, plan string, joined date, at timestamp, valid_from timestamp, valid_to timestamp"
-    sales = [("1", "ann", Decimal("10.00"), date(2024, 2, 28), instant(25)), ("2", "ann", None, None, instant(28))]
+    sales = [
+        ("1", "ann", Decimal("10.00"), date(2024, 2, 28), instant(25)),
+        ("2", "ann", None, None, instant(28)),
+        # Nobody's row, and so no file's greatest name.
+        ("3", "zed", Decimal("1.00"), None, instant(25)),
+    ]
     ddl = "id string, buyer string, price decimal(12,2), shipped date, at timestamp"
     silver = {"people": spark.createDataFrame(people, validity), "sales": spark.createDataFrame(sales, ddl)}
     features = VIEW.model_dump(mode="json")
