@@ -83,7 +83,7 @@ def publish(spark: SparkSession, place: Place, n: int, dates: Sequence[date], sp
     ]
     ensure_table(spark, history_spec(place.history, schema))
     frame = spark.createDataFrame([tuple(each[name] for name in schema.names) for each in values], schema)
-    written = publish_history(frame, place.history, dates, Batch("publish", n))
+    written = publish_history(frame, place.history, dates, len(rows), Batch("publish", n))
     noted = {commit["version"]: commit["timestamp"] for commit in DeltaTable(place.history).history()}
     return Publication(datetime.fromtimestamp(noted[written.version] / 1000, UTC), frozenset(dates), rows)
 

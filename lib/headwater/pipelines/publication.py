@@ -34,6 +34,7 @@ from headwater.tables.publish import (
     publish_history,
     publish_latest,
     repair_history,
+    rows_gone,
     staged_spec,
 )
 
@@ -62,6 +63,8 @@ def plan_publish(runtime: Runtime) -> Plan:
     after = before | set(step.dates)
     closed_already = closed_months(before, max(before, default=date.min))
     touched = {day.replace(day=1) for day in step.whole} | _scattered(runtime, step)
+    # What lies beside rows of another publication is put in order with them.
+    mixed = {day.replace(day=1) for day in after - set(step.whole)}
     publication = PublishStage(
         view=view.name,
         run_date=runtime.run_date,
@@ -69,7 +72,12 @@ def plan_publish(runtime: Runtime) -> Plan:
         staged_version=int(str(last.facts["staged_version"])),
         dates=step.dates,
         silver_batches=step.silver_batches,
-        compact=tuple(m for m in closed_months(after, max(after)) if m in touched or m not in closed_already),
+        compact=tuple(
+            month
+            for month in closed_months(after, max(after))
+            if month in mixed and (month in touched or month not in closed_already)
+        ),
+        rows=int(str(last.facts["rows"])),
         carried=step.carried,
         ranges=_ranges(verdict),
         repair=step.repair,
@@ -124,15 +132,22 @@ def _write_history(
     written = []
     if step.whole:
         whole = audited.where(F.col(FEATURE_DATE).isin(list(step.whole)))
-        written.append(find(location, batch) or publish_history(whole, location, step.whole, batch))
+        written.append(find(location, batch) or publish_history(whole, location, step.whole, step.rows, batch))
     if step.repair and scope is not None:
         runtime.failpoint(f"publish:{step.view}:whole")
         rows = audited.where(F.col(FEATURE_DATE).isin(list(step.repair.dates)))
-        before, second = spark.read.format("delta").load(location), replace(batch, stream=f"{batch.stream}/repair")
-        written.append(
-            find(location, second) or repair_history(rows, scope, before, location, step.repair.dates, second)
-        )
+        dates, second = step.repair.dates, replace(batch, stream=f"{batch.stream}/repair")
+        gone = None
+        if _loses_rows(step, runtime):
+            gone = rows_gone(rows, scope, spark.read.format("delta").load(location), dates)
+        written.append(find(location, second) or repair_history(rows, gone, location, dates, second))
     return written
+
+
+def _loses_rows(step: PublishStage, runtime: Runtime) -> bool:
+    """Whether a repaired entity may have no row where it had one: it is no member any more, or its row is withheld."""
+    changed = {change.table for change in step.repair.changes} if step.repair else set()
+    return bool(step.ranges) or runtime.project.view.population.table in changed
 
 
 def _scattered(runtime: Runtime, step: StageDates) -> set[date]:

@@ -155,6 +155,7 @@ class PublishStage(OfDates):
     staged_version: int
     silver_batches: dict[str, int]
     compact: tuple[date, ...]
+    rows: int = Field(default=0, description="about how many there are")
     carried: dict[str, tuple[date, ...]] = Field(default_factory=dict, description="as staged")
     ranges: dict[str, str] = Field(default_factory=dict, description="by column, what a row must meet to be published")
 

@@ -1,8 +1,9 @@
 """Gold: the published history and the latest row per entity.
 
 History is partitioned by month, a column Delta derives from `feature_date`, so that a filter on the date prunes months.
-While a month is open its files are per run; once a later month has a published date it is closed, compacted and
-Z-ordered by entity, and a lookup of one customer opens a file or two per month.
+A publication writes each month in order of entity. A month that came in one publication stays as it is; any other is
+compacted and Z-ordered by entity once it is closed, when a later month has a published date. So a lookup of one
+customer opens a file or two per closed month.
 
 History keeps a change data feed, so that a training set can ask what was published at the time. A date that is
 published for the first time costs nothing more by it; one that is published again costs its rows twice over, once as
@@ -24,7 +25,9 @@ from headwater.tables.delta import Batch, TableSpec, Upsert, Written, merge_once
 
 FEATURE_DATE = "feature_date"
 FEATURE_MONTH = "feature_month"
-_GONE, _REPLACED = "_gone", "_replaced"
+# A file of ten features takes a few bytes a row; a reader of one entity opens one file a month.
+_ROWS_OF_A_FILE = 1_000_000
+_GONE, _REPLACED, _ROW, _WAS = "_gone", "_replaced", "_row", "_was"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,31 +85,55 @@ def _statistics(schema: T.StructType) -> dict[str, str]:
     return {"delta.dataSkippingStatsColumns": f"{entity},{FEATURE_DATE}"}
 
 
-def publish_history(audited: DataFrame, location: str, dates: Sequence[date], batch: Batch) -> Written:
-    """Replace the history of some dates by audited rows."""
-    return replace_dates_once(audited, location, FEATURE_DATE, dates, batch)
+def publish_history(audited: DataFrame, location: str, dates: Sequence[date], rows: int, batch: Batch) -> Written:
+    """Replace the history of some dates by audited rows, each month in order of entity.
+
+    Args:
+        audited: all rows of the dates.
+        location: of the history.
+        dates: to be replaced.
+        rows: about how many there are.
+        batch: of the publication.
+    """
+    order = (F.trunc(FEATURE_DATE, "MM"), audited.columns[0])
+    placed = audited.repartitionByRange(max(1, rows // _ROWS_OF_A_FILE), *order)
+    ordered = placed.sortWithinPartitions(*order, FEATURE_DATE)
+    return replace_dates_once(ordered, location, FEATURE_DATE, dates, batch)
 
 
-def repair_history(
-    rows: DataFrame, scope: DataFrame, before: DataFrame, location: str, dates: Sequence[date], batch: Batch
-) -> Written:
-    """Put rows of some entities in the place of those that are published; a row that is as it was stays where it is.
+def rows_gone(rows: DataFrame, scope: DataFrame, history: DataFrame, dates: Sequence[date]) -> DataFrame:
+    """Entity and date of the published rows in a scope that have no row any more.
 
     Args:
         rows: audited, of the scope; one per (entity, feature_date).
         scope: the entities and days that are replaced (`features.scope`).
-        before: the published history; of its rows in the scope those without a new one are deleted.
-        location: of the history.
+        history: the published rows.
         dates: which days of the scope.
+    """
+    key = [rows.columns[0], FEATURE_DATE]
+    published = history.where(F.col(FEATURE_DATE).isin(list(dates)) & F.col(FEATURE_MONTH).isin(_months(dates)))
+    known = in_scope(published.select(*key), scope, FEATURE_DATE)
+    return known.join(rows.select(*key), on=key, how="left_anti")
+
+
+def repair_history(
+    rows: DataFrame, gone: DataFrame | None, location: str, dates: Sequence[date], batch: Batch
+) -> Written:
+    """Put rows of some entities in the place of those that are published; a row that is as it was stays where it is.
+
+    Args:
+        rows: audited; one per (entity, feature_date).
+        gone: entity and date of rows to be deleted; None for none.
+        location: of the history.
+        dates: which dates there may be among them.
         batch: of the publication.
     """
     entity = rows.columns[0]
     month = F.trunc(FEATURE_DATE, "MM").alias(FEATURE_MONTH)
-    published = before.where(F.col(FEATURE_DATE).isin(list(dates)) & F.col(FEATURE_MONTH).isin(_months(dates)))
-    keys = in_scope(published.select(entity, FEATURE_DATE), scope, FEATURE_DATE)
-    gone = keys.join(rows.select(entity, FEATURE_DATE), on=[entity, FEATURE_DATE], how="left_anti")
-    new = rows.select("*", month, F.lit(False).alias(_GONE))  # noqa: FBT003
-    changes = new.unionByName(gone.select("*", month, F.lit(True).alias(_GONE)), allowMissingColumns=True)  # noqa: FBT003
+    changes = rows.select("*", month, F.lit(False).alias(_GONE))  # noqa: FBT003
+    if gone is not None:
+        taken = gone.select("*", month, F.lit(True).alias(_GONE))  # noqa: FBT003
+        changes = changes.unionByName(taken, allowMissingColumns=True)
     months = [f"date'{each.isoformat()}'" for each in _months(dates)]
     upsert = Upsert(key=[entity, FEATURE_DATE], within={FEATURE_MONTH: months}, gone=_GONE)
     return merge_once(changes, location, upsert, batch)
@@ -134,22 +161,22 @@ def publish_latest(rows: DataFrame, history: DataFrame, location: str, replaced:
     """
     columns, entity = rows.columns, rows.columns[0]
     before = replaced.told(rows.sparkSession.read.format("delta").load(location))
-    stays = before.where(~F.col(_REPLACED))
     # A feature that is new has no column in the latest table yet, and no value in its rows.
-    candidates = rows.unionByName(stays, allowMissingColumns=True).select(*columns)
-    newest = candidates.groupBy(entity).agg(F.max(FEATURE_DATE).alias("_is"))
-    leaves = before.where(_REPLACED).select(entity, F.col(FEATURE_DATE).alias("_was"))
-    was = leaves.join(newest, on=entity, how="left")
-    lost = was.where(F.col("_is").isNull() | (F.col("_is") < F.col("_was"))).select(entity)
-    found = history.select(*columns).join(F.broadcast(lost), on=entity, how="left_semi")
-    candidates = candidates.unionByName(found)
-    return overwrite_once(_newest(candidates, entity).sortWithinPartitions(entity), location, batch)
-
-
-def _newest(rows: DataFrame, entity: str) -> DataFrame:
-    others = [name for name in rows.columns if name not in (entity, FEATURE_DATE)]
-    newest = rows.groupBy(entity).agg(F.max(F.struct(FEATURE_DATE, *others)).alias("_row"))
-    return newest.select(entity, *(F.col(f"_row.`{name}`").alias(name) for name in rows.columns if name != entity))
+    fresh = rows.withColumn(_REPLACED, F.lit(False))  # noqa: FBT003
+    candidates = fresh.unionByName(before, allowMissingColumns=True).select(*columns, _REPLACED)
+    row = F.struct(FEATURE_DATE, *(name for name in columns if name not in (entity, FEATURE_DATE)))
+    newest, was = F.max(F.when(~F.col(_REPLACED), row)), F.max(F.when(F.col(_REPLACED), F.col(FEATURE_DATE)))
+    picked = candidates.groupBy(entity).agg(newest.alias(_ROW), was.alias(_WAS)).persist()
+    try:
+        is_lost = F.coalesce(F.col(_WAS) > F.col(_ROW)[FEATURE_DATE], F.col(_ROW).isNull())
+        lost, found = picked.where(is_lost).select(entity), picked.where(~is_lost).select(entity, _ROW)
+        if not lost.isEmpty():
+            theirs = history.join(F.broadcast(lost), on=entity, how="left_semi")
+            found = found.unionByName(theirs.groupBy(entity).agg(F.max(row).alias(_ROW)))
+        latest = found.select(entity, *(F.col(_ROW)[name].alias(name) for name in columns if name != entity))
+        return overwrite_once(latest.sortWithinPartitions(entity), location, batch)
+    finally:
+        picked.unpersist()
 
 
 def _months(dates: Iterable[date]) -> list[date]:
