@@ -62,7 +62,7 @@ def build_session(name: str, spark: SparkSettings, jars: str = "") -> SparkSessi
         "spark.ui.enabled": "false",
         # A broadcast may wait behind the scans of the steps beside it.
         "spark.sql.broadcastTimeout": "3600",
-        # Rows come in order of entity and go into files by month: a file open per month instead of a sort by month.
+        # Rows come in order of month and entity, which the writer cannot know: a file open per month, no further sort.
         "spark.sql.maxConcurrentOutputFileWriters": "64",
         **spark.settings,
         **SEMANTICS,

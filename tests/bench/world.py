@@ -13,10 +13,15 @@ LAST = date(2025, 3, 31)
 
 @dataclass(frozen=True)
 class Size:
-    """How much is benched; per customer and year as in the base size, 150 events in two years."""
+    """How much is benched; per customer and year as in the base size, 150 events in two years.
+
+    Attributes:
+        of_one: share of all events that are one customer's, in tenths.
+    """
 
     customers: int
     days: int
+    of_one: int = 0
 
     @property
     def first(self) -> date:
@@ -103,7 +108,8 @@ def _events(size: Size, per_customer_and_day: float, columns: str) -> str:
     """Events of customers that are drawn with a bias to few, over the days and the quarter before them."""
     count = int(size.customers * size.days * per_customer_and_day)
     return f"""
-        SELECT {columns}, concat('U', lpad(CAST(floor(pow(pmod(xxhash64(id, 2), 1000000) / 1e6D, 1.5) * {size.customers}) AS bigint), 7, '0')) AS user_id
+        SELECT {columns}, concat('U', lpad(CASE WHEN pmod(xxhash64(id, 9), 10) < {size.of_one} THEN 7 ELSE
+               CAST(floor(pow(pmod(xxhash64(id, 2), 1000000) / 1e6D, 1.5) * {size.customers}) AS bigint) END, 7, '0')) AS user_id
         FROM (SELECT id, timestampadd(SECOND, CAST(pmod(xxhash64(id, 3), {(size.days + 90) * 86_400}) AS bigint),
                                       TIMESTAMP '{size.first - timedelta(days=90)} 00:00:00') AS at
               FROM range({count}))"""

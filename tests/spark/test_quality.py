@@ -177,6 +177,7 @@ def test_count_check_decides_about_an_empty_frame(spark: SparkSession, clean: Da
     verdict = verify_frame(
         spark,
         clean.limit(0),
+        clean.limit(0),
         (NOT_NULL, PopulationExact(kind="population_exact", dimension="completeness")),
         per_date=[DatePopulation(_DAY, 0, 4, None)],
         row_counts={},

@@ -6,10 +6,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from headwater.pipelines import repair
+from headwater.pipelines import gold, repair
 from headwater.pipelines.late import LateRows, OfDates, Repair, TableChanges
+from headwater.pipelines.refusals import FEED_GONE
 from headwater.pipelines.repair import Affected, affected, repair_of, words
-from headwater.pipelines.steps import ConformBatch, PublishStage, Runtime, StageDates, to_payload
+from headwater.pipelines.steps import REJECTED, ConformBatch, PublishStage, Runtime, StageDates, to_payload
 
 DAY = date(2024, 3, 1)
 DATES = tuple(DAY + timedelta(days=each) for each in range(60))
@@ -95,6 +96,22 @@ def test_after_a_week_nobody_knows_whether_the_change_feed_is_there(runtime: Run
     assert affected(runtime).by_entity == DATES[59:]
     later = replace(runtime, clock=lambda: runtime.clock() + timedelta(days=7))
     assert (affected(later).by_entity, affected(later).whole) == ((), frozenset(DATES[59:]))
+    # Another publication in between, as of a backfill, makes the late rows no younger.
+    published(runtime, {})
+    assert affected(later).by_entity == ()
+
+
+def test_after_a_refusal_dates_are_computed_for_everybody(runtime: Runtime) -> None:
+    published(runtime, {})
+    conformed(runtime, "transactions", {"2024-04-29": 1}, 1)
+    view = runtime.project.view
+    step = StageDates(
+        view=view.name, pipeline_version=view.pipeline_version, run_date=DAY, dates=DATES[59:], versions={},
+        silver_batches={},
+    )  # fmt: skip
+    begun = runtime.ledger.begin(runtime.stream("stage", view.name), to_payload(step))
+    runtime.ledger.commit(begun, {REJECTED: "gone", "code": FEED_GONE})
+    assert (affected(runtime).by_entity, affected(runtime).whole) == ((), frozenset(DATES[59:]))
 
 
 def test_a_date_has_rows_of_one_definition_only(runtime: Runtime) -> None:
@@ -122,6 +139,17 @@ def test_dates_beyond_the_horizon_stay_as_they_are(runtime: Runtime) -> None:
     repaired = repair_of(runtime, found, {"transactions": 1, "user_behavior": 1})
     assert repaired is not None
     assert [each.table for each in repaired.changes] == ["user_behavior"]
+
+
+def test_late_rows_that_tiles_do_not_hold_yet_wait(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch without a date would leave a staging table without a column."""
+    conformed(runtime, "transactions", {}, 1)
+    published(runtime, {"transactions": 1})
+    conformed(runtime, "transactions", {"2024-04-29": 1}, 2)
+    monkeypatch.setattr(gold, "silver_versions", lambda _: {"transactions": 1})
+    plan = gold.plan_stage(replace(runtime, run_date=DATES[-1]))
+    assert plan.steps == ()
+    assert plan.notes[0] == "late rows wait for tiles to take them up"
 
 
 def test_of_repaired_dates_not_all_rows_are_there() -> None:

@@ -72,9 +72,10 @@ def audit_stage(step: AuditStage, batch: Batch, runtime: Runtime) -> dict[str, J
     frame = staged.where(F.col(FEATURE_DATE).isin(list(step.dates))).select(*project.view.columns)
     checks = _checks(step, runtime)
     staged_rows, populations = _populations(step, runtime)
-    found = verify_frame(runtime.session(), frame, checks, per_date=populations, row_counts=step.row_counts)
-    # Of a repaired date the rows that stay published count as well.
-    withheld = withhold(frame, checks, found, project.checks.max_withheld, of=sum(day.rows for day in populations))
+    # Some entities' rows say nothing about the statistics of a date.
+    whole = frame.where(F.col(FEATURE_DATE).isin(list(step.whole))) if step.repair else frame
+    found = verify_frame(runtime.session(), frame, whole, checks, per_date=populations, row_counts=step.row_counts)
+    withheld = withhold(frame, checks, found, project.checks.max_withheld, _rows_of(step, populations))
     verdict = excused(found, checks, withheld)
     quarantine_withheld(step, frame, withheld, batch, runtime)
     runtime.run_log.append_checks(_check_rows(step, verdict, runtime))
@@ -90,6 +91,12 @@ def audit_stage(step: AuditStage, batch: Batch, runtime: Runtime) -> dict[str, J
         "withheld": withheld.rows,
         "ranges": dict(withheld.ranges),
     }
+
+
+def _rows_of(step: AuditStage, populations: Sequence[DatePopulation]) -> list[dict[date, int]]:
+    """Rows by date of what is judged apart: whole dates, and repaired ones with the rows that stay published."""
+    rows = {each.date: each.rows for each in populations}
+    return [{day: rows[day] for day in dates} for dates in (step.whole, step.repair.dates if step.repair else ())]
 
 
 def _checks(step: AuditStage, runtime: Runtime) -> tuple[Check, ...]:

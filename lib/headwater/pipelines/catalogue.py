@@ -68,7 +68,7 @@ def _publication(runtime: Runtime) -> Publication | None:
     dates = published_dates(step for step, _ in steps)
     newest_first = sorted(steps, key=lambda each: (max(each[0].dates), each[0].stage_n), reverse=True)
     step, commit = newest_first[0]
-    found = _distributions(runtime, newest_first)
+    found = _distributions(runtime, [each for each in newest_first if each[0].whole])
     return Publication(
         first=min(dates),
         last=max(dates),
@@ -103,7 +103,7 @@ def _reports(newest_first: list[tuple[PublishStage, Commit]], auditors: dict[int
     """Runs that may have reported on a publication, and its newest date: the run that published, that which audited."""
     for step, commit in newest_first[:_REPORTS]:
         for run_id in dict.fromkeys([commit.run_id, auditors.get(step.stage_n, commit.run_id)]):
-            yield run_id, max(step.dates)
+            yield run_id, max(step.whole)
 
 
 def _statistics(spread: Spread) -> Statistics:

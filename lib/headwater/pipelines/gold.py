@@ -23,7 +23,7 @@ from headwater.pipelines.batches import last_batches
 from headwater.pipelines.published import by_date, publications_of
 from headwater.pipelines.refusals import fitting
 from headwater.pipelines.repair import affected, changed_scope, repair_of, words
-from headwater.pipelines.staleness import carried_dates, caught_up
+from headwater.pipelines.staleness import carried_dates, caught_up, provisional_dates
 from headwater.pipelines.steps import (
     REJECTED,
     CachedHistory,
@@ -63,18 +63,23 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
     batches = last_batches(runtime, view.tables)
     found = affected(runtime)
-    whole = sorted(_missing_dates(runtime, published) | found.whole | caught_up(runtime, published))
+    # A date that keeps values of a stale source is computed for everybody: its rows are provisional together.
+    provisional = {day for days in provisional_dates(published).values() for day in days if day in found.by_entity}
+    whole = sorted(_missing_dates(runtime, published) | found.whole | caught_up(runtime, published) | provisional)
     found = replace(found, by_entity=tuple(day for day in found.by_entity if day not in whole))
     if not whole and not found.by_entity:
         nothing = f"{runtime.run_date} is published and nothing it rests on has changed"
         return Plan(title, (), (nothing, *map(words, found.late)))
     if not ready and missing_silver(runtime):
-        return Plan(title, (), (f"{len(whole)} dates {whole[0]} .. {whole[-1]}, once there is silver",))
+        due = sorted({*whole, *found.by_entity})
+        return Plan(title, (), (f"{len(due)} dates {due[0]} .. {due[-1]}, once there is silver",))
     keeps = bool(whole) and whole[-1] >= max(published, default=whole[-1])
     tiles = tiles_for(runtime, whole or found.by_entity, keeps=keeps)
     versions = silver_versions(runtime) | (tiles.silver if tiles else {})
     repair = repair_of(runtime, found, versions)
     dates = tuple(sorted({*whole, *(repair.dates if repair else ())}))
+    if not dates:
+        return Plan(title, (), ("late rows wait for tiles to take them up", *map(words, found.late)))
     carried = carried_dates(runtime, dates, published) if ready else {}
     step = StageDates(
         view=view.name,

@@ -17,7 +17,7 @@ from headwater.config.base import JsonValue
 from headwater.features.scope import kept_in
 from headwater.features.windows import published_schema
 from headwater.pipelines.audit import NOTHING_STAGED, passed_verdict, unpublished
-from headwater.pipelines.published import published_dates
+from headwater.pipelines.published import entities, published_dates
 from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
 from headwater.quality.withholding import publishable
 from headwater.state.streams import Commit
@@ -26,6 +26,7 @@ from headwater.tables.delta import Batch, Written, ensure_table, files_by, find,
 from headwater.tables.publish import (
     FEATURE_DATE,
     FEATURE_MONTH,
+    ROWS_OF_A_FILE,
     Replaced,
     changed_by_date,
     closed_months,
@@ -38,8 +39,9 @@ from headwater.tables.publish import (
     staged_spec,
 )
 
-# Of a closed month; a lookup of one entity opens them all.
+# Of a closed month, beside those that its rows were written in.
 _FILES_AT_MOST = 16
+_DAYS = 31
 
 
 def plan_publish(runtime: Runtime) -> Plan:
@@ -156,7 +158,8 @@ def _scattered(runtime: Runtime, step: StageDates) -> set[date]:
         return set()
     files = files_by(runtime.project.path("gold", step.view), FEATURE_MONTH)
     months = {day.replace(day=1) for day in step.repair.dates}
-    return {month for month in months if files.get(month.isoformat(), 0) > _FILES_AT_MOST}
+    at_most = _FILES_AT_MOST + entities(runtime) * _DAYS // ROWS_OF_A_FILE
+    return {month for month in months if files.get(month.isoformat(), 0) > at_most}
 
 
 def _ranges(verdict: Commit) -> dict[str, str]:

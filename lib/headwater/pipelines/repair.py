@@ -54,16 +54,16 @@ def affected(runtime: Runtime) -> Affected:
     if not publications:
         return Affected()
     view, published = runtime.project.view, sorted(published_dates(publications))
-    begin = _horizon(runtime)
+    within = published[bisect_left(published, _horizon(runtime)) :]
     late, dates = [], set[date]()
     for table in view.tables:
         touched = _touched(_since_published(runtime, table))
-        reached = {day: affected_dates(view, {table: [day]}, published) for day in touched}
-        within = {day: {each for each in found if each >= begin} for day, found in reached.items()}
-        ours, reachable = (set[date]().union(*each.values()) for each in (within, reached))
+        reachable = affected_dates(view, {table: touched}, published)
         if not reachable:
             continue
-        counting = {day: rows for day, rows in touched.items() if (within if ours else reached)[day]}
+        ours = affected_dates(view, {table: touched}, within)
+        among = within if ours else published
+        counting = {day: rows for day, rows in touched.items() if affected_dates(view, {table: [day]}, among)}
         dates |= ours
         late.append(
             LateRows(
@@ -76,7 +76,7 @@ def affected(runtime: Runtime) -> Affected:
                 beyond=len(reachable - ours),
             )
         )
-    if not _pays(runtime, late):
+    if not late or not _pays(runtime, late):
         return Affected(tuple(late), frozenset(dates))
     # A date has rows of one definition only.
     by_entity = dates & of_present_definitions(runtime, publications)
@@ -125,12 +125,14 @@ def changed_scope(repair: Repair | None, runtime: Runtime) -> Iterator[DataFrame
     if repair is None:
         yield None
         return
-    with feeds_kept(repair.changes):
-        scope = _scope(repair, runtime).persist()
-        try:
-            yield scope
-        finally:
-            scope.unpersist()
+    scope = _scope(repair, runtime).persist()
+    try:
+        with feeds_kept(repair.changes):
+            # Read here, so that what fails later is not taken for the feed.
+            scope.count()
+        yield scope
+    finally:
+        scope.unpersist()
 
 
 def _scope(repair: Repair, runtime: Runtime) -> DataFrame:
@@ -156,11 +158,13 @@ def words(late: LateRows) -> str:
 
 def _pays(runtime: Runtime, late: Sequence[LateRows]) -> bool:
     view = runtime.project.view.name
-    last = runtime.ledger.stream(runtime.stream("publish", view)).commits[-1]
-    staged = runtime.ledger.stream(runtime.stream("stage", view)).commits
-    refused = any(each.facts.get("code") == FEED_GONE for each in staged if each.committed_at > last.committed_at)
-    is_fresh = not refused and runtime.clock() - last.committed_at <= _KEPT
-    return is_fresh and sum(each.rows for each in late if each.dates_from) * _AT_MOST <= entities(runtime)
+    oldest = min(commit.committed_at for each in late for commit in _since_published(runtime, each.table))
+    tried = [
+        commit for stage in ("stage", "tiles") for commit in runtime.ledger.stream(runtime.stream(stage, view)).commits
+    ]
+    refused = any(each.facts.get("code") == FEED_GONE for each in tried if each.committed_at > oldest)
+    is_there = not refused and runtime.clock() - oldest <= _KEPT
+    return is_there and sum(each.rows for each in late if each.dates_from) * _AT_MOST <= entities(runtime)
 
 
 def _horizon(runtime: Runtime) -> date:

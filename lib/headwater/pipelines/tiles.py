@@ -189,6 +189,8 @@ def _taken_back(
     log: DataFrame, step: UpdateTiles, sets: Mapping[str, TileSet], batch: Batch, runtime: Runtime
 ) -> list[JsonValue]:
     """Sets with days of events that lost one: no checkpoint can tell which day is the first or last then."""
+    # Of a set that nobody asks for now nothing is known; who asks again begins with all of it.
+    unknown = {change.id for change in step.changes if change.after is not None and change.id not in sets}
     lost = [
         (F.col(TILES) == change.id) & reduce(or_, (F.col(place) < 0 for place in count_columns(sets[change.id])))
         for change in step.changes
@@ -198,9 +200,9 @@ def _taken_back(
         and not only_adds(runtime.project.path("silver", change.table), change.upto, after=change.after)
     ]
     if not lost:
-        return []
+        return list[JsonValue](sorted(unknown))
     ours = log.where(F.col(BATCH) == batch.n).where(reduce(or_, lost))
-    return sorted(row[0] for row in ours.select(TILES).distinct().collect())
+    return sorted({row[0] for row in ours.select(TILES).distinct().collect()} | unknown)
 
 
 def tiles_for(runtime: Runtime, dates: Sequence[date], *, keeps: bool) -> TilesSeen | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 
-from headwater.config.quality import Check, InRange, Metric, NotGreater, NotNull, RowPassRate, Unique
+from headwater.config.quality import Check, FrameCheck, InRange, Metric, NotGreater, NotNull, RowPassRate, Unique
 from headwater.quality.deequ import run_deequ
 from headwater.quality.population import DatePopulation, population_results, row_pass_rate
 from headwater.quality.verdict import Verdict, combined
@@ -13,6 +13,7 @@ from headwater.quality.verdict import Verdict, combined
 def verify_frame(
     spark: SparkSession,
     frame: DataFrame,
+    whole: DataFrame,
     checks: Sequence[Check],
     *,
     per_date: Sequence[DatePopulation],
@@ -20,7 +21,8 @@ def verify_frame(
 ) -> Verdict:
     """Judge staged rows, pinned to one version, by a whole suite.
 
-    Both engines read the frame; `row_counts` holds per source the records judged and the records quarantined.
+    Both engines read the frame; statistics are judged on `whole`: the frame, or the part that has every row of its
+    dates. `row_counts` holds per source the records judged and the records quarantined.
 
     Raises:
         Unproven: an engine gave no answer to a check.
@@ -31,9 +33,18 @@ def verify_frame(
     rates = [row_pass_rate(row_counts, check) for check in checks if isinstance(check, RowPassRate)]
     return combined(
         [
-            run_deequ(spark, frame, frame_checks),
+            *(run_deequ(spark, rows, each) for rows, each in _judged_on(frame, whole, frame_checks)),
             run_expectations(frame, frame_checks),
             population_results(per_date, checks),
             *rates,
         ]
     )
+
+
+def _judged_on(
+    frame: DataFrame, whole: DataFrame, checks: Sequence[FrameCheck]
+) -> list[tuple[DataFrame, list[FrameCheck]]]:
+    if whole is frame:
+        return [(frame, list(checks))]
+    statistics: list[FrameCheck] = [check for check in checks if isinstance(check, Metric)]
+    return [(frame, [check for check in checks if check not in statistics]), (whole, statistics)]

@@ -5,12 +5,14 @@ Only range checks can be met this way: a broken key says nothing about which of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater.config.quality import Check, InRange
+from headwater.features.asof import FEATURE_DATE
 from headwater.quality.deequ import range_predicate
 from headwater.quality.verdict import Verdict
 from headwater.quality.wording import check_name
@@ -29,10 +31,19 @@ class Withheld:
     ranges: Mapping[str, str]
 
 
-def withhold(frame: DataFrame, checks: Sequence[Check], verdict: Verdict, max_share: float, *, of: int) -> Withheld:
+def withhold(
+    frame: DataFrame, checks: Sequence[Check], verdict: Verdict, max_share: float, rows: Sequence[Mapping[date, int]]
+) -> Withheld:
     """Decide which rows to hold back: those that break a range, unless they are too many.
 
     Costs a scan, and only when a blocking range check failed.
+
+    Args:
+        frame: staged rows.
+        checks: the suite.
+        verdict: what it found.
+        max_share: of the rows of each group of dates.
+        rows: groups of dates that are judged apart, each with its rows by date.
     """
     failed = {result.name for result in verdict.blockers}
     broken = [
@@ -45,8 +56,9 @@ def withhold(frame: DataFrame, checks: Sequence[Check], verdict: Verdict, max_sh
     for check in broken:
         predicate = range_predicate(check, floating=isinstance(types[check.column], T.DoubleType | T.FloatType))
         ranges[check.column] = f"({ranges[check.column]}) AND ({predicate})" if check.column in ranges else predicate
-    outside = frame.where(~publishable(ranges)).count()
-    return Withheld(outside, ranges) if outside <= max_share * of else Withheld(0, {})
+    outside = {row[0]: row[1] for row in frame.where(~publishable(ranges)).groupBy(FEATURE_DATE).count().collect()}
+    few = all(sum(outside.get(day, 0) for day in group) <= max_share * sum(group.values()) for group in rows)
+    return Withheld(sum(outside.values()), ranges) if few else Withheld(0, {})
 
 
 def publishable(ranges: Mapping[str, str]) -> Column:

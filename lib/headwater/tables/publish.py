@@ -6,8 +6,8 @@ compacted and Z-ordered by entity once it is closed, when a later month has a pu
 customer opens a file or two per closed month.
 
 History keeps a change data feed, so that a training set can ask what was published at the time. A date that is
-published for the first time costs nothing more by it; one that is published again costs its rows twice over, once as
-they were and once as they are. The feed lives in the table: VACUUM deletes its files with the others of that age, and
+published for the first time costs nothing more by it; rows that are published again are kept twice over, as they were
+and as they are. The feed lives in the table: VACUUM deletes its files with the others of that age, and
 the log's commits have to be there from the first one on, so they are kept for ten years.
 """
 
@@ -26,7 +26,7 @@ from headwater.tables.delta import Batch, TableSpec, Upsert, Written, merge_once
 FEATURE_DATE = "feature_date"
 FEATURE_MONTH = "feature_month"
 # A file of ten features takes a few bytes a row; a reader of one entity opens one file a month.
-_ROWS_OF_A_FILE = 1_000_000
+ROWS_OF_A_FILE = 1_000_000
 _GONE, _REPLACED, _ROW, _WAS = "_gone", "_replaced", "_row", "_was"
 
 
@@ -96,7 +96,7 @@ def publish_history(audited: DataFrame, location: str, dates: Sequence[date], ro
         batch: of the publication.
     """
     order = (F.trunc(FEATURE_DATE, "MM"), audited.columns[0])
-    placed = audited.repartitionByRange(max(1, rows // _ROWS_OF_A_FILE), *order)
+    placed = audited.repartitionByRange(max(1, rows // ROWS_OF_A_FILE), *order)
     ordered = placed.sortWithinPartitions(*order, FEATURE_DATE)
     return replace_dates_once(ordered, location, FEATURE_DATE, dates, batch)
 
