@@ -193,7 +193,12 @@ def test_verdict_holds_every_check_of_every_engine(spark: SparkSession, clean: D
         RowPassRate(kind="row_pass_rate", min=0.995, dimension="validity", blocking=False),
     )
     verdict = verify_frame(
-        spark, clean, suite, per_date=[DatePopulation(_DAY, 4, 4, None)], row_counts={"a": (100, 1), "b": (100, 0)}
+        spark,
+        clean,
+        clean,
+        suite,
+        per_date=[DatePopulation(_DAY, 4, 4, None)],
+        row_counts={"a": (100, 1), "b": (100, 0)},
     )
     engines = [result.engine for result in verdict.results]
     assert (engines.count("deequ"), engines.count("great_expectations"), engines.count("headwater")) == (9, 7, 3)
