@@ -31,9 +31,11 @@ from headwater.quality.facts import (
     Distributions,
     Example,
     HeldBatch,
+    LateRecords,
     Numbers,
     NumberSpread,
     QualityReport,
+    Repairs,
     RowEquation,
     StepTiming,
     TableLayout,
@@ -433,3 +435,24 @@ def test_brief_numbers(value: float, words: str) -> None:
 
 def test_scores_are_cut() -> None:
     assert (cut_score(0.99999), cut_score(1.0), cut_score(0.5)) == ("0.9999", "1.0000", "0.5000")
+
+
+def test_repairs_say_why_and_what_by_month() -> None:
+    late = (
+        LateRecords("orders", 3, (_DAY, _DAY), (date(2025, 2, 27), _DAY), 0),
+        LateRecords("clicks", 1_200, (date(2024, 1, 1), _DAY), None, 15),
+    )
+    rows = {date(2025, 2, 27): 2, date(2025, 2, 28): 1_000, date(2025, 3, 1): 4}
+    report = replace(_report(KEY), repairs=Repairs(late, (date(2025, 3, 2), date(2025, 3, 3)), rows))
+    words = re.sub(r"<[^>]+>|\s+", " ", section_of(report_html(report), "repairs"))
+    cells = " ".join(words.split())
+    assert "orders 3 2025-03-31 2025-02-27 to 2025-03-31 0" in cells
+    assert "clicks 1,200 2024-01-01 to 2025-03-31 none 15" in cells
+    assert "2025-02 0 2 1,002 2025-03 2 1 4" in cells
+    assert report_json(report)["repairs"]["rows"] == {str(day): count for day, count in rows.items()}
+    assert 'id="repairs"' not in report_html(_report(KEY))
+
+
+def section_of(page_text: str, anchor: str) -> str:
+    begin = page_text.index(f'<section id="{anchor}"')
+    return page_text[begin : page_text.index("</section>", begin)]

@@ -33,15 +33,15 @@ _REASON_COLUMNS = (Column("Reason", percent=26), Column("Records", number=True, 
 _LATE_COLUMNS = (
     Column("Source"),
     Column("Late rows", number=True),
-    Column("Of"),
-    Column("Can change"),
+    Column("Of days"),
+    Column("Published dates they count on"),
     Column("Dates beyond the horizon", number=True),
 )
 _REPAIRED_COLUMNS = (
     Column("Month"),
-    Column("Dates computed again", number=True),
-    Column("Dates changed in part", number=True),
-    Column("Rows changed there", number=True),
+    Column("Dates computed for everybody", number=True),
+    Column("Dates repaired by entity", number=True),
+    Column("Rows changed in these", number=True),
 )
 _ID_SHOWN = 12
 _FIELDS_SHOWN = 2
@@ -223,7 +223,7 @@ def repairs(report: QualityReport) -> list[str]:
     ]
     months = sorted({day.replace(day=1) for day in (*report.repairs.whole, *report.repairs.rows)})
     rows = [_repaired_month(month, report.repairs) for month in months]
-    return [*parts, table(_REPAIRED_COLUMNS, rows)] if rows else parts
+    return [*parts, heading("What changed", level=3), table(_REPAIRED_COLUMNS, rows)] if rows else parts
 
 
 def _between(ends: tuple[date, date] | None) -> str:
