@@ -156,7 +156,13 @@ class Lake:
             say_conformed(runtime, "customers", [_BEGINNING])
 
     def published(self, suffix: str = "") -> Mapping[date, dict[str, tuple[object, ...]]]:
-        frame = self.spark.read.format("delta").load(self.project.path("gold", f"{self.project.view.name}{suffix}"))
+        return self._rows(self.project.path("gold", f"{self.project.view.name}{suffix}"))
+
+    def staged(self) -> Mapping[date, dict[str, tuple[object, ...]]]:
+        return self._rows(self.project.path("staged", self.project.view.name))
+
+    def _rows(self, location: str) -> Mapping[date, dict[str, tuple[object, ...]]]:
+        frame = self.spark.read.format("delta").load(location).where("feature_date is not null")
         features = [each.name for each in self.project.view.aggregates]
         found: dict[date, dict[str, tuple[object, ...]]] = {}
         for row in frame.select("user_id", "feature_date", *features).collect():

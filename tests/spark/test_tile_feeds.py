@@ -74,14 +74,14 @@ def test_what_cannot_be_taken_up_is_refused_and_a_feed_that_is_gone_begun_anew(
     assert (error.code, error.facts["tables"]) == ("change_feed_gone", [gone])
     assert f"{gone} {before[gone] + 1} .. {version(lake.project.path('silver', gone))}" in error.message
     run_stage(runtime)
-    for at, rows in lake.staged(runtime).items():
+    for at, rows in lake.staged().items():
         assert rows == naive(silver, at), at
 
 
 def test_one_more_feature_changes_no_other(spark: SparkSession, tmp_path: Path) -> None:
     lake, silver = Lake(spark, tmp_path / "lake"), Silver(Random(3))
     first_day(lake, silver)
-    before = lake.staged(lake.runtime(FIRST))
+    before = lake.staged()
     features = [each.name for each in lake.project.view.aggregates]
     lake.project = with_logins(lake.project)
     runtime = replace(lake.runtime(FIRST), project=lake.project)
@@ -93,7 +93,7 @@ def test_one_more_feature_changes_no_other(spark: SparkSession, tmp_path: Path) 
     *_, stage = plan_backfill(runtime, min(before), max(before), 10**6)
     run_plan(stage, runtime)
     place = [each.name for each in lake.project.view.aggregates].index("login_count_7d")
-    after = lake.staged(runtime)
+    after = lake.staged()
     assert without(after, place) == before
     assert len(features) == len(lake.project.view.aggregates) - 1
     assert {row[place] for rows in after.values() for row in rows.values()} > {0}
