@@ -16,6 +16,8 @@ from xdist.scheduler import LoadScopeScheduling
 from headwater.config.project import SparkSettings
 from headwater.session import build_session
 
+# Of so few rows, compiling each query costs more than running it; `make soak` compiles, as deployments do.
+_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 _JARS = Path(__file__).parents[1] / ".cache" / "jars"
 _PUBLISHED = "published"
 _OF_PUBLISHED = ("test_crash.py", "test_fire.py", "test_backfill.py", "test_pipeline.py", "test_training_set.py")
@@ -81,6 +83,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory, jars: str) -> Iterator[Spark
         "spark.sql.adaptive.enabled": "false",
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC -XX:NewSize=512m",
     }
+    if not os.environ.get("HEADWATER_SOAK"):
+        settings |= _INTERPRETED
     session = build_session("tests", SparkSettings(master="local[2]", settings=settings), jars=jars)
     session.sparkContext.setLogLevel("ERROR")
     yield session

@@ -64,13 +64,19 @@ def repair(spark: SparkSession, size: Size, project: Project, backfill: Cost) ->
     runtime = replace(runtime_of(project, LAST, spark), run_id="repair")
     for table in ("transactions", "user_behavior", "support_tickets"):
         say_conformed(runtime, table, [LATE], rows=rows)
-    with metered(spark) as cost:
-        for work in (run_stage, run_audit, run_publish):
+    costs = []
+    for work in (run_stage, run_audit, run_publish):
+        with metered(spark) as cost:
             work(runtime)
-    print(cost.line(f"{3 * rows:,} late events of {LATE}"))
+        costs.append(cost)
+    print(f"  {3 * rows:,} late events of {LATE}")
+    for cost, name in zip(costs, ("tiles and stage", "audit", "publish"), strict=True):
+        print(cost.line(f"repair: {name}"))
     print("  " + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in seconds_of(runtime).items()))
-    moved, before = cost.read + cost.written, backfill.read + backfill.written
-    print(f"  {cost.seconds / backfill.seconds:.1%} of the backfill's time, {moved / before:.1%} of its bytes")
+    seconds, moved = sum(cost.seconds for cost in costs), sum(cost.read + cost.written for cost in costs)
+    print(
+        f"  {seconds / backfill.seconds:.1%} of the backfill's time, {moved / (backfill.read + backfill.written):.1%} of its bytes"
+    )
 
 
 def seconds_of(runtime: Runtime) -> dict[str, float]:

@@ -15,17 +15,16 @@ from headwater.outcome import as_headwater_error
 from headwater.tables.delta import (
     Batch,
     TableSpec,
-    Upsert,
     Written,
     append_once,
     ensure_table,
     find,
     last_transaction,
-    merge_once,
     overwrite_once,
     replace_dates_once,
     version,
 )
+from headwater.tables.merge import Upsert, merge_once
 
 DAY = date(2025, 1, 31)
 Writer = Callable[[DataFrame, str, Batch], Written]

@@ -23,7 +23,8 @@ from tests.lakes import project_at, runtime_of, say_audited, say_conformed
 
 from headwater.pipelines.pipeline import run_publish, run_stage
 from headwater.pipelines.steps import Runtime, StageDates
-from headwater.tables.delta import Batch, TableSpec, Upsert, ensure_table, merge_once
+from headwater.tables.delta import Batch, TableSpec, ensure_table
+from headwater.tables.merge import Upsert, merge_once
 
 HISTORIES = 50 if os.environ.get("HEADWATER_SOAK") else 1
 # Leap day, month's end, and the nights on which clocks are changed elsewhere lie within.

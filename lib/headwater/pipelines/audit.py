@@ -77,7 +77,7 @@ def audit_stage(step: AuditStage, batch: Batch, runtime: Runtime) -> dict[str, J
     found = verify_frame(runtime.session(), frame, whole, checks, per_date=populations, row_counts=step.row_counts)
     withheld = withhold(frame, checks, found, project.checks.max_withheld, _rows_of(step, populations))
     verdict = excused(found, checks, withheld)
-    quarantine_withheld(step, frame, withheld, batch, runtime)
+    quarantine_withheld(step, staged, withheld, batch, runtime)
     runtime.run_log.append_checks(_check_rows(step, verdict, runtime))
     failed = [result.name for result in verdict.results if not result.passed]
     if failed:

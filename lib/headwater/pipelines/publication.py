@@ -17,7 +17,7 @@ from headwater.config.base import JsonValue
 from headwater.features.scope import kept_in
 from headwater.features.windows import published_schema
 from headwater.pipelines.audit import NOTHING_STAGED, passed_verdict, unpublished
-from headwater.pipelines.published import entities, published_dates
+from headwater.pipelines.published import entities, publications_of, published_dates
 from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
 from headwater.quality.withholding import publishable
 from headwater.state.streams import Commit
@@ -140,16 +140,18 @@ def _write_history(
         rows = audited.where(F.col(FEATURE_DATE).isin(list(step.repair.dates)))
         dates, second = step.repair.dates, replace(batch, stream=f"{batch.stream}/repair")
         gone = None
-        if _loses_rows(step, runtime):
+        if _may_have_others(step, runtime):
             gone = rows_gone(rows, scope, spark.read.format("delta").load(location), dates)
         written.append(find(location, second) or repair_history(rows, gone, location, dates, second))
     return written
 
 
-def _loses_rows(step: PublishStage, runtime: Runtime) -> bool:
-    """Whether a repaired entity may have no row where it had one: it is no member any more, or its row is withheld."""
+def _may_have_others(step: PublishStage, runtime: Runtime) -> bool:
+    """Whether repaired entities may have rows on other dates than before: members changed, or rows are withheld."""
     changed = {change.table for change in step.repair.changes} if step.repair else set()
-    return bool(step.ranges) or runtime.project.view.population.table in changed
+    dates = set(step.repair.dates) if step.repair else set()
+    withheld = any(each.ranges and not dates.isdisjoint(each.dates) for each in (*publications_of(runtime), step))
+    return withheld or runtime.project.view.population.table in changed
 
 
 def _scattered(runtime: Runtime, step: StageDates) -> set[date]:

@@ -4,10 +4,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from headwater.features.asof import FEATURE_DATE
+from headwater.features.scope import in_scope, kept_in
 from headwater.pipelines.gates import waiting_holds
 from headwater.pipelines.steps import AuditStage, Runtime
 from headwater.quality.withholding import Withheld, broken_ranges, publishable
-from headwater.tables.delta import Batch, TableSpec, Upsert, ensure_table, exists, merge_once
+from headwater.tables.delta import Batch, TableSpec, ensure_table, exists
+from headwater.tables.merge import Upsert, merge_once
 from headwater.tables.quarantine import open_reasons
 from headwater.transforms.conform import masked
 from headwater.transforms.quarantine import QUARANTINE_SCHEMA
@@ -34,12 +36,14 @@ def quarantine_lines(runtime: Runtime) -> list[str]:
     return lines or ["nothing is held, and no record is open"]
 
 
-def quarantine_withheld(step: AuditStage, frame: DataFrame, withheld: Withheld, batch: Batch, runtime: Runtime) -> None:
-    """Write down the rows held back; an open row of the audited dates that is not held back again is `replayed`.
+def quarantine_withheld(
+    step: AuditStage, staged: DataFrame, withheld: Withheld, batch: Batch, runtime: Runtime
+) -> None:
+    """Write down the rows held back; an open row that was judged and is not held back again is `replayed`.
 
     Args:
         step: whose rows they are.
-        frame: the staged rows of its dates.
+        staged: what was judged, and the scope of a repair beside it.
         withheld: which of them are not published.
         batch: the audit's.
         runtime: where to write.
@@ -49,18 +53,27 @@ def quarantine_withheld(step: AuditStage, frame: DataFrame, withheld: Withheld, 
         return
     spark = runtime.session()
     ensure_table(spark, TableSpec(location, QUARANTINE_SCHEMA))
+    frame = staged.where(F.col(FEATURE_DATE).isin(list(step.dates)))
     rows = _rows(step, frame, withheld, runtime)
     open_rows = spark.read.format("delta").load(location).where(F.col("status") == "open")
-    day, repaired = F.substring_index("row_id", "|", -1), step.repair.dates if step.repair else ()
-    audited = open_rows.where(day.isin([each.isoformat() for each in step.dates if each not in repaired]))
-    if repaired:
-        # Of these dates only who is in the frame was judged again.
-        again = open_rows.where(day.isin([each.isoformat() for each in repaired]))
-        judged = frame.select(_key(runtime).alias("row_id"))
-        audited = audited.unionByName(again.join(judged, on="row_id", how="left_semi").select(*audited.columns))
-    healed = audited.join(rows.select("id"), on="id", how="left_anti").withColumn("status", F.lit("replayed"))
+    judged = _judged(open_rows, step, staged)
+    healed = judged.join(rows.select("id"), on="id", how="left_anti").withColumn("status", F.lit("replayed"))
     changes = rows.unionByName(healed.select(*rows.columns))
     merge_once(changes, location, Upsert(key=["id"], columns=["status", "reasons", "preview", "batch_id"]), batch)
+
+
+def _judged(open_rows: DataFrame, step: AuditStage, staged: DataFrame) -> DataFrame:
+    """The records of whoever was judged again: everybody on whole dates, on repaired ones the entities in the scope."""
+    # As `_key` makes them: a date is ten characters long.
+    entity, day = F.expr("left(row_id, length(row_id) - 11)"), F.to_date(F.expr("right(row_id, 10)"))
+    keyed = open_rows.select("*", entity.alias(staged.columns[0]), day.alias(FEATURE_DATE))
+    found = keyed.where(F.col(FEATURE_DATE).isin(list(step.whole)))
+    if step.repair:
+        scope = kept_in(staged)
+        named = scope.withColumn(scope.columns[0], F.col(scope.columns[0]).cast("string"))
+        repaired = keyed.where(F.col(FEATURE_DATE).isin(list(step.repair.dates)))
+        found = found.unionByName(in_scope(repaired, named, FEATURE_DATE))
+    return found.select(*open_rows.columns)
 
 
 def _rows(step: AuditStage, frame: DataFrame, withheld: Withheld, runtime: Runtime) -> DataFrame:

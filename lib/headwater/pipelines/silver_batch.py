@@ -32,7 +32,8 @@ from headwater.pipelines.equation import (
 from headwater.pipelines.gates import findings_facts, record_findings
 from headwater.pipelines.pinned import FORMS, Pinned, pinned
 from headwater.pipelines.steps import ConformBatch, Finding, Runtime, require_same
-from headwater.tables.delta import Batch, Upsert, Written, append_once, merge_once
+from headwater.tables.delta import Batch, Written, append_once
+from headwater.tables.merge import Upsert, merge_once
 from headwater.telemetry.logs import EventName
 from headwater.transforms.conform import BATCH_ID, EXTRACTED_AT, REASONS, ROW_ID, conform
 from headwater.transforms.dedup import BUCKET, EFFECT, classify, winners

@@ -7,7 +7,7 @@ greater than the last one without a word, so a write counts only once its commit
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import accumulate
@@ -15,20 +15,16 @@ from threading import Lock
 
 import pyarrow as pa
 from delta.exceptions import ConcurrentWriteException, MetadataChangedException, ProtocolChangedException
-from delta.tables import DeltaMergeBuilder, DeltaTable
 from deltalake import DeltaTable as TableLog
 from deltalake.exceptions import TableNotFoundError
 from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater.config.base import JsonValue
 from headwater.errors import Unproven
 
-_TXN_APP = "spark.databricks.delta.write.txnAppId"
-_TXN_VERSION = "spark.databricks.delta.write.txnVersion"
-_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 _RECENT = 20
 # Steps that run side by side may need the same dimension to exist.
 _CREATION = Lock()
@@ -208,56 +204,6 @@ def overwrite_once(frame: DataFrame, location: str, batch: Batch) -> Written:
     """Replace a whole table, its columns too; returns the commit that holds it."""
     _writer(frame, batch).mode("overwrite").option("overwriteSchema", "true").save(location)
     return prove(location, batch)
-
-
-@dataclass(frozen=True, slots=True)
-class Upsert:
-    """A keyed MERGE.
-
-    Attributes:
-        key: columns that identify a row.
-        within: by column, the values that the changes have, as SQL literals: of a partition column, so that two merges
-            into different partitions do not conflict and only those files are read.
-        columns: columns to set on a match; None sets all. What does not match is inserted.
-        gone: column that says of a row that there is to be none of its key; it is no column of the table.
-    """
-
-    key: Sequence[str]
-    within: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    columns: Sequence[str] | None = None
-    gone: str | None = None
-
-
-def merge_once(changes: DataFrame, location: str, upsert: Upsert, batch: Batch) -> Written:
-    """MERGE changes into a table; returns the commit that holds them."""
-    spark = changes.sparkSession
-    terms = [f"t.`{name}` = s.`{name}`" for name in (*upsert.key, *upsert.within)]
-    terms += [f"t.`{name}` in ({', '.join(values)})" for name, values in upsert.within.items()]
-    merge = DeltaTable.forPath(spark, location).alias("t").merge(changes.alias("s"), " and ".join(terms))
-    if upsert.gone is not None:
-        merge = _with_deletes(merge, upsert, changes.columns)
-    elif upsert.columns is None:
-        merge = merge.whenMatchedUpdateAll().whenNotMatchedInsertAll()
-    else:
-        merge = merge.whenMatchedUpdate(set={name: f"s.`{name}`" for name in upsert.columns}).whenNotMatchedInsertAll()
-    # MERGE is the one write that takes its transaction and metadata from session settings only.
-    settings = {_TXN_APP: batch.stream, _TXN_VERSION: str(batch.n), _METADATA: batch.metadata}
-    for key, value in settings.items():
-        spark.conf.set(key, value)
-    try:
-        merge.execute()
-    finally:
-        for key in settings:
-            spark.conf.unset(key)
-    return prove(location, batch)
-
-
-def _with_deletes(merge: DeltaMergeBuilder, upsert: Upsert, columns: Sequence[str]) -> DeltaMergeBuilder:
-    """Delete what is gone, and update only what differs: a row that is as it was is not written again."""
-    values: dict[str, str | Column] = {name: f"s.`{name}`" for name in columns if name != upsert.gone}
-    same = " and ".join(f"t.`{name}` <=> {value}" for name, value in values.items())
-    merge = merge.whenMatchedDelete(f"s.`{upsert.gone}`").whenMatchedUpdate(f"not ({same})", set=values)
-    return merge.whenNotMatchedInsert(f"not s.`{upsert.gone}`", values=values)
 
 
 def find(location: str, batch: Batch) -> Written | None:

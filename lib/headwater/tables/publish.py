@@ -12,7 +12,7 @@ the log's commits have to be there from the first one on, so they are kept for t
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from delta.tables import DeltaTable
@@ -21,7 +21,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater.features.scope import in_scope
-from headwater.tables.delta import Batch, TableSpec, Upsert, Written, merge_once, overwrite_once, replace_dates_once
+from headwater.tables.delta import Batch, TableSpec, Written, overwrite_once, replace_dates_once
+from headwater.tables.merge import Upsert, merge_once
 
 FEATURE_DATE = "feature_date"
 FEATURE_MONTH = "feature_month"
@@ -123,20 +124,21 @@ def repair_history(
 
     Args:
         rows: audited; one per (entity, feature_date).
-        gone: entity and date of rows to be deleted; None for none.
+        gone: entity and date of rows to be deleted; None: there are none, and every row has one to replace. Then the
+            rows are few enough to be sent to where the published ones are, which otherwise move.
         location: of the history.
         dates: which dates there may be among them.
         batch: of the publication.
     """
     entity = rows.columns[0]
     month = F.trunc(FEATURE_DATE, "MM").alias(FEATURE_MONTH)
-    changes = rows.select("*", month, F.lit(False).alias(_GONE))  # noqa: FBT003
-    if gone is not None:
-        taken = gone.select("*", month, F.lit(True).alias(_GONE))  # noqa: FBT003
-        changes = changes.unionByName(taken, allowMissingColumns=True)
     months = [f"date'{each.isoformat()}'" for each in _months(dates)]
-    upsert = Upsert(key=[entity, FEATURE_DATE], within={FEATURE_MONTH: months}, gone=_GONE)
-    return merge_once(changes, location, upsert, batch)
+    upsert = Upsert(key=[entity, FEATURE_DATE], within={FEATURE_MONTH: months}, differing=gone is None)
+    if gone is None:
+        return merge_once(rows.select("*", month), location, upsert, batch)
+    taken = gone.select("*", month, F.lit(True).alias(_GONE))  # noqa: FBT003
+    changes = rows.select("*", month, F.lit(False).alias(_GONE)).unionByName(taken, allowMissingColumns=True)  # noqa: FBT003
+    return merge_once(changes, location, replace(upsert, gone=_GONE), batch)
 
 
 def changed_by_date(changes: DataFrame) -> dict[date, int]:
