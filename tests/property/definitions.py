@@ -80,6 +80,7 @@ VIEW = FeatureView.model_validate(
                     {"name": "usual_wait", "type": "int", "op": "most_frequent", "value": WAIT, "available": "settled"},
                     {"name": "last_wait", "type": "int", "op": "last", "value": WAIT, "available": "settled", "window_days": 30},
                     {"name": "settled_ever", "type": "bigint", "op": "count", "available": "settled"},
+                    {"name": "settled_4d", "type": "bigint", "op": "count", "window_days": 4, "available": "settled", "default": 0},
                 ],
             },
         ],
@@ -299,6 +300,7 @@ def of_claims(claims: list[Event], day: int) -> dict[str, Exact]:
             [((event.day, event.micro), event.settled - event.day) for event in settled if event.day > day - 30],
         ),
         "settled_ever": len(settled) or None,
+        "settled_4d": sum(event.day > day - 4 for event in settled) or None,
     }
 
 

@@ -6,7 +6,7 @@ The log is told what arrives, what is corrected and what is taken back, in any o
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
@@ -19,7 +19,7 @@ from tests.property.test_one_pass import SCALES, contributed
 
 from headwater.config.features import FeatureView
 from headwater.features.algebra import operation
-from headwater.features.blocks import Slice, feature_batches, state_field
+from headwater.features.blocks import Slice, feature_batches
 from headwater.features.stored import has_days, kept_states, resumable, storable
 from headwater.features.tilesets import TileSet
 
@@ -53,12 +53,16 @@ def changes(events: Iterable[Event], sign: int, tile_set: TileSet) -> Counter[tu
     """Sums by (who, day, known since, place)."""
     found: Counter[tuple[object, ...]] = Counter()
     for event in events:
-        for feature in tile_set.features:
-            for state in operation(feature.op).states:
-                value = contributed(state, feature, event)
-                if state.name != "day" and value:
-                    (place,) = tile_set.places[feature.name, state.name]
-                    found[event.who, event.day, event.settled, place] += sign * value
+        # Of features that share a column it is one contribution.
+        given = {
+            tile_set.places[feature.name, state.name][0]: contributed(state, feature, event)
+            for feature in tile_set.features
+            for state in operation(feature.op).states
+            if state.name != "day"
+        }
+        found.update(
+            {(event.who, event.day, event.settled, place): sign * (value or 0) for place, value in given.items()}
+        )
     return found
 
 
@@ -96,7 +100,8 @@ def batches(records: list[dict[str, object]], rng: Random) -> Iterator[pa.Record
     places = {place for tile_set in SETS.values() for (place,) in tile_set.places.values()}
     names = ["_from", "_until", *sorted(places)]
     fields = [("who", pa.string()), ("_kind", pa.int32()), ("_counted", pa.bool_()), ("plan", pa.string())]
-    schema = pa.schema([*fields, *((name, pa.int64()) for name in names)])
+    states = pa.struct([(name, pa.int64()) for name in kept_states(VIEW)])
+    schema = pa.schema([*fields, *((name, pa.int64()) for name in names), ("_states", states)])
     rng.shuffle(records)
     records.sort(key=lambda record: str(record["who"]))
     while records:
@@ -106,11 +111,11 @@ def batches(records: list[dict[str, object]], rng: Random) -> Iterator[pa.Record
 
 
 def computed(
-    dates: list[int], records: list[dict[str, object]], rng: Random
+    dates: list[int], records: list[dict[str, object]], rng: Random, goes_on: Collection[int] = ()
 ) -> tuple[list[tuple[object, ...]], dict[str, dict[str, int]]]:
     """Rows, and the checkpoint of the last date."""
-    kept = kept_states(VIEW)
-    part = Slice(VIEW, tuple(EPOCH + timedelta(days=day) for day in dates), SCALES, {}, frozenset(SETS), kept)
+    days = tuple(EPOCH + timedelta(days=day) for day in dates)
+    part = Slice(VIEW, days, SCALES, {}, frozenset(SETS), frozenset(goes_on), kept_states(VIEW))
     rows, checkpoint = [], {}
     for batch in feature_batches(batches(records, rng), part):
         for row in batch.to_pylist():
@@ -127,13 +132,8 @@ def computed(
     return rows, checkpoint
 
 
-def resumed(checkpoint: dict[str, dict[str, int]], kinds: Iterable[int]) -> list[dict[str, object]]:
-    records = []
-    for kind in kinds:
-        for who, kept in checkpoint.items():
-            found = {place: kept[state_field(*pair)] for pair, (place,) in SETS[kind].places.items()}
-            records.append({"who": who, "_kind": -kind, **found})
-    return records
+def resumed(checkpoint: dict[str, dict[str, int]]) -> list[dict[str, object]]:
+    return [{"who": who, "_kind": -1, "_states": kept} for who, kept in checkpoint.items()]
 
 
 def cells(rows: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:
@@ -159,10 +159,10 @@ def test_increments_equal_the_definitions(share: int) -> None:
         first = [record for kind in SETS for record in tiles(log.first[kind], kind, counted=False)]
         _, checkpoint = computed(dates[:cut], [*members, *first], rng)
         goes_on = {kind for kind in RESUMABLE if not (log.taken_back and has_days(SETS[kind]))}
-        records = [*members, *resumed(checkpoint, goes_on)]
+        records = [*members, *resumed(checkpoint)]
         for kind in SETS:
             records += tiles(log.first[kind], kind, counted=kind in goes_on)
             records += tiles(log.second[kind], kind, counted=False)
-        after = [] if cut == len(dates) else computed(dates[cut:], records, rng)[0]
+        after = [] if cut == len(dates) else computed(dates[cut:], records, rng, goes_on)[0]
         expected = naive(History(history.versions, history.sales, history.claims, dates[cut:]))
         assert after == cells(expected), f"seed {seed}"

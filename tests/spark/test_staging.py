@@ -18,8 +18,8 @@ from tests.spark.test_windows import PEOPLE, SALES, VIEW, instant
 
 from headwater.config.features import FeatureView
 from headwater.errors import Unproven
-from headwater.features.blocks import STATES
 from headwater.features.computed import Computed, computed_by_spark
+from headwater.features.tilesets import STATES
 from headwater.features.windows import Wanted, feature_rows
 from headwater.outcome import as_headwater_error
 from headwater.tables.delta import Batch, append_once, ensure_table, find, overwrite_once, read_at, version

@@ -1,7 +1,7 @@
 """From a stream of records, one entity's after another's, to feature rows: a block of entities at a time.
 
     Arrow batches, each entity's records together (kind 0: membership and attributes, k: tiles of the k-th tile set,
-                   -k: its checkpoint, the states at the end of the day before the first date)
+                   -1: a checkpoint, the states at the end of the day before the first date)
       ──cut between entities──> block: K entities, n records
       ──membership as intervals──> K x T: of which version a row is made, if there is one
       ──evaluate, per tile set──> finished numbers of every feature where there is a row
@@ -11,7 +11,7 @@ A block is as large as its grids may be, and no entity is split.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -25,9 +25,8 @@ from headwater.features.derived import derived
 from headwater.features.evaluate import Rows, evaluate
 from headwater.features.kernel import Flags, Integers, Span, day_number, intervals, state
 from headwater.features.records import days, records_of
-from headwater.features.tilesets import FROM, KIND, MEMBER, UNTIL, TileSet, tile_sets
+from headwater.features.tilesets import FROM, KIND, MEMBER, STATES, UNTIL, TileSet, tile_sets
 
-STATES = "_states"
 # Cells of a grid: of 2 MB, so that a state and its neighbours stay in the cache.
 _CELLS = 1 << 18
 _RECORDS = 1 << 18
@@ -43,7 +42,8 @@ class Slice:
         scales: per feature, decimal places of the value it reads.
         carried: per table, dates at which its features are left at the values of no match.
         stored: kinds of tile sets whose tiles come from a log of changes.
-        kept: the (feature, state) pairs that go out with the last date, in order; none when nobody asks.
+        resumed: those of them that go on from a checkpoint.
+        kept: by name, the (feature, state) pairs that go out with the last date; none when nobody asks.
     """
 
     view: FeatureView
@@ -51,7 +51,8 @@ class Slice:
     scales: Mapping[str, int]
     carried: Mapping[str, tuple[date, ...]]
     stored: frozenset[int] = frozenset()
-    kept: tuple[tuple[str, str], ...] = ()
+    resumed: frozenset[int] = frozenset()
+    kept: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def tile_sets(self) -> tuple[TileSet, ...]:
@@ -130,7 +131,8 @@ def block_rows(block: pa.Table, part: Slice) -> Iterator[pa.RecordBatch]:
     numbers: dict[str, Numbers] = {}
     last: dict[tuple[str, str], Integers] = {}
     for tile_set in part.tile_sets:
-        records = records_of(block, entity, tile_set, is_stored=tile_set.kind in part.stored)
+        kind = tile_set.kind
+        records = records_of(block, entity, tile_set, is_stored=kind in part.stored, is_resumed=kind in part.resumed)
         evaluated = evaluate(tile_set, records, rows, part.scales)
         numbers |= evaluated.numbers
         if carried := part.carried.get(tile_set.group.table):
@@ -143,7 +145,7 @@ def block_rows(block: pa.Table, part: Slice) -> Iterator[pa.RecordBatch]:
     found |= {name: _coded(_column(block, name)).take(pa.array(rows.version)) for name in view.attributes}
     batch = pa.RecordBatch.from_pydict({name: found[name] for name in view.computed})
     if part.kept:
-        yield from _with_states(batch, rows, [last[pair] for pair in part.kept], names, part)
+        yield from _with_states(batch, rows, [last[pair] for pair in part.kept.values()], names, part)
     else:
         yield batch
 
@@ -154,7 +156,7 @@ def _with_states(
     """Put states beside the rows of the last date; who has states but no such row gets one for them alone."""
     at_last = rows.column == rows.span.days - 1
     yield batch.append_column(STATES, _states([each[rows.entity] for each in kept], at_last, part))
-    counts = [each for (_, name), each in zip(part.kept, kept, strict=True) if name == "n"]
+    counts = [each for (_, name), each in zip(part.kept.values(), kept, strict=True) if name == "n"]
     without = np.setdiff1d(np.flatnonzero(np.any(counts, axis=0)), rows.entity[at_last])
     coded = pa.DictionaryArray.from_arrays(without.astype(np.int32), names)
     alone = [coded, *(pa.nulls(len(without), field.type) for field in batch.schema if field.name != part.view.entity)]
@@ -163,14 +165,8 @@ def _with_states(
 
 
 def _states(columns: Sequence[Integers], present: Flags, part: Slice) -> pa.StructArray:
-    names = [state_field(*pair) for pair in part.kept]
     arrays = [pa.array(column.astype(np.int64)) for column in columns]
-    return pa.StructArray.from_arrays(arrays, names=names, mask=pa.array(~present))
-
-
-def state_field(feature: str, state: str) -> str:
-    """What a state is called in a checkpoint."""
-    return f"{feature}__{state}"
+    return pa.StructArray.from_arrays(arrays, names=list(part.kept), mask=pa.array(~present))
 
 
 def _members(block: pa.Table, records: Integers, entity: Integers, ends: Integers, part: Slice) -> Rows:

@@ -16,7 +16,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.blocks import STATES, Slice, feature_batches
+from headwater.features.blocks import Slice, feature_batches
+from headwater.features.tilesets import STATES
 
 Batches: TypeAlias = Iterable[pa.RecordBatch]
 

@@ -3,7 +3,7 @@
 tiles (n: entity, days, states) ──intervals, kernel──> states (entities x dates) ──at the rows──> finished numbers
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
@@ -20,7 +20,6 @@ from headwater.features.rolling import newest, newest_state
 from headwater.features.sketch import distinct_approx
 from headwater.features.tilesets import KEY, TIME, Grain, TileSet
 
-Places: TypeAlias = Mapping[str, Sequence[str]]
 # States at the rows, the texts that values among them are places in, and what of them could be kept: whole grids.
 Found: TypeAlias = tuple[dict[str, Integers], pa.Array | None, dict[str, Integers]]
 
@@ -82,8 +81,7 @@ def evaluate(tile_set: TileSet, records: Records, rows: Rows, scales: Mapping[st
     last: dict[tuple[str, str], Integers] = {}
     day = rows.day
     for feature in tile_set.features:
-        places = {each.name: tile_set.places[feature.name, each.name] for each in operation(feature.op).states}
-        states, labels, merged = _of_grain(tile_set.grain)(feature, places, records, rows)
+        states, labels, merged = _of_grain(tile_set.grain)(feature, tile_set, records, rows)
         numbers = operation(feature.op).finalize(states, day, scales[feature.name])
         enough = states["n"] >= feature.min_events
         found[feature.name] = replace(numbers, known=numbers.known & enough, labels=labels)
@@ -91,7 +89,7 @@ def evaluate(tile_set: TileSet, records: Records, rows: Rows, scales: Mapping[st
     return Evaluated(found, last)
 
 
-def _of_grain(grain: Grain) -> Callable[[Aggregate, Places, Records, Rows], Found]:
+def _of_grain(grain: Grain) -> Callable[[Aggregate, TileSet, Records, Rows], Found]:
     match grain:
         case "day":
             return _of_windows
@@ -103,26 +101,27 @@ def _of_grain(grain: Grain) -> Callable[[Aggregate, Places, Records, Rows], Foun
             assert_never(grain)
 
 
-def _of_windows(feature: Aggregate, places: Places, records: Records, rows: Rows) -> Found:
+def _of_windows(feature: Aggregate, tile_set: TileSet, records: Records, rows: Rows) -> Found:
     """States of a window."""
     found: dict[str, Integers] = {}
     merged: dict[str, Integers] = {}
     labels = None
     for each in operation(feature.op).states:
         if each.is_pair:
-            columns = [records.table[name] for name in places[each.name]]
+            columns = [records.table[name] for name in tile_set.places[feature.name, each.name]]
             found[each.name], labels = _of_pairs(
                 each, columns, counts(feature, records, rows.entities, rows.span), rows
             )
         else:
-            merged[each.name] = merged_state(feature, each, places, records, rows.entities, rows.span)
+            merged[each.name] = merged_state(feature, each, tile_set, records, rows.entities, rows.span)
             found[each.name] = _at(rows, merged[each.name])
     return found, labels, merged
 
 
-def _of_keys(feature: Aggregate, places: Places, records: Records, rows: Rows) -> Found:
+def _of_keys(feature: Aggregate, tile_set: TileSet, records: Records, rows: Rows) -> Found:
     """Of the keys that count, how many there are, or the most frequent one and the texts it is a place in."""
-    (contributed,) = (records.table[name] for columns in places.values() for name in columns)
+    (state,) = operation(feature.op).states
+    contributed = records.table[tile_set.places[feature.name, state.name][0]]
     counting = pc.is_valid(contributed)
     own = records.where(counting.to_numpy())
     values: Integers = contributed.filter(counting).to_numpy()
@@ -139,10 +138,10 @@ def _of_keys(feature: Aggregate, places: Places, records: Records, rows: Rows) -
     return {"n": n, "value": labels.to_numpy()[best] if len(labels) else best}, None, {}
 
 
-def _of_events(feature: Aggregate, places: Places, records: Records, rows: Rows) -> Found:
+def _of_events(feature: Aggregate, tile_set: TileSet, records: Records, rows: Rows) -> Found:
     """States of the newest events."""
     wanted = operation(feature.op).states
-    values = [column_values(records.table[places[each.name][0]], each.monoid) for each in wanted]
+    values = [column_values(records.table[tile_set.places[feature.name, each.name][0]], each.monoid) for each in wanted]
     events = (records.entity, records.happened, days(records.table, TIME), *values)
     of = newest(events, (rows.entity, rows.day), feature.events or 0)
     return {each.name: newest_state(each.monoid, own, of) for each, own in zip(wanted, values, strict=True)}, None, {}

@@ -4,13 +4,13 @@ Three kinds of records stand side by side, and the kernel adds them up without k
 
     a tile                              +value on [begin, end)
     a tile that the checkpoint counts   -value from its end on, for there it leaves the checkpoint's total
-    a checkpoint                        +state from the first date on
+    a checkpoint                        +state from the first date on, of every set that goes on from it
 
 A stored tile may be several records, some of which take back what others gave; sums do not mind, and a day counts as
 long as the records of its tile add up to an event.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from headwater.config.aggregates import Aggregate
 from headwater.features.algebra import State, filled
 from headwater.features.kernel import ALWAYS, NEVER, NOTHING, Flags, Integers, Intervals, Monoid, Span, intervals, state
-from headwater.features.tilesets import COUNTED, FROM, KIND, UNTIL, TileSet
+from headwater.features.tilesets import CHECKPOINT, COUNTED, FROM, KIND, STATES, UNTIL, TileSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Records:
         is_checkpoint: whether the record is a checkpoint.
         is_counted: whether it is a tile that the checkpoint counts.
         is_stored: whether tiles come from a log of changes, several records each.
+        kept: by name, what checkpoints hold; empty of a set that does not go on from one.
     """
 
     table: pa.Table
@@ -44,6 +45,7 @@ class Records:
     is_checkpoint: Flags
     is_counted: Flags
     is_stored: bool
+    kept: Mapping[str, Integers]
 
     def where(self, chosen: Flags) -> "Records":
         """Some of them."""
@@ -55,15 +57,20 @@ class Records:
             is_checkpoint=self.is_checkpoint[chosen],
             is_counted=self.is_counted[chosen],
             is_stored=self.is_stored,
+            kept={name: states[chosen] for name, states in self.kept.items()},
         )
 
 
-def records_of(block: pa.Table, entity: Integers, tile_set: TileSet, *, is_stored: bool) -> Records:
-    """Take the records of a set out of a block: kind k are its tiles, -k its checkpoints."""
+def records_of(block: pa.Table, entity: Integers, tile_set: TileSet, *, is_stored: bool, is_resumed: bool) -> Records:
+    """Take the records of a set out of a block: its tiles, and the checkpoints if it goes on from them."""
     kind = block[KIND].to_numpy()
-    ours = np.abs(kind) == tile_set.kind
+    ours = (kind == tile_set.kind) | ((kind == CHECKPOINT) & is_resumed)
     table = block.filter(pa.array(ours))
-    is_checkpoint = kind[ours] < 0
+    is_checkpoint = kind[ours] == CHECKPOINT
+    kept: dict[str, Integers] = {}
+    if is_resumed:
+        states = table[STATES].combine_chunks()
+        kept = {name: pc.fill_null(pc.struct_field(states, name), 0).to_numpy() for name in {*tile_set.kept.values()}}
     return Records(
         table=table,
         entity=entity[ours],
@@ -72,19 +79,20 @@ def records_of(block: pa.Table, entity: Integers, tile_set: TileSet, *, is_store
         is_checkpoint=is_checkpoint,
         is_counted=pc.fill_null(table[COUNTED], False).to_numpy(zero_copy_only=False),  # noqa: FBT003
         is_stored=is_stored,
+        kept=kept,
     )
 
 
 def merged_state(
-    feature: Aggregate, each: State, places: Mapping[str, Sequence[str]], records: Records, entities: int, span: Span
+    feature: Aggregate, each: State, tile_set: TileSet, records: Records, entities: int, span: Span
 ) -> Integers:
     """A state of a feature, merged over the records that count on each date.
 
     Args:
         feature: window and second date.
         each: which of its states; no pair.
-        places: columns of every state of the feature.
-        records: of the feature's tile set.
+        tile_set: the feature's.
+        records: of the tile set.
         entities: how many the block has.
         span: the dates; a checkpoint is of the day before the first.
 
@@ -92,7 +100,7 @@ def merged_state(
         entities x dates.
     """
     begin, end, leaves = _life(feature, records, span)
-    values = _values(each, places, records)
+    values = _values(feature, each, tile_set, records)
     # What leaves no window has nothing to take back: of what is no sum, only lifetime states are resumed.
     values = np.where(leaves, -values if each.monoid == "add" else NOTHING[each.monoid], values)
     return state(each.monoid, values, intervals(records.entity, begin, end, entities=entities, span=span))
@@ -115,13 +123,17 @@ def _life(feature: Aggregate, records: Records, span: Span) -> tuple[Integers, I
     return np.where(is_over, NEVER, begin), end, leaves
 
 
-def _values(each: State, places: Mapping[str, Sequence[str]], records: Records) -> Integers:
-    values = column_values(records.table[places[each.name][0]], each.monoid)
-    if not (records.is_stored and each.of_day):
-        return values
-    has_events = _summed_by_tile(column_values(records.table[places["n"][0]], "add"), records) > 0
-    of_tile = np.where(has_events, records.happened, NOTHING[each.monoid])
-    return np.where(records.is_checkpoint, values, of_tile)
+def _values(feature: Aggregate, each: State, tile_set: TileSet, records: Records) -> Integers:
+    """What each record gives to a state."""
+    if records.is_stored and each.of_day:
+        (n,) = tile_set.places[feature.name, "n"]
+        has_events = _summed_by_tile(column_values(records.table[n], "add"), records) > 0
+        of_tiles = np.where(has_events, records.happened, NOTHING[each.monoid])
+    else:
+        of_tiles = column_values(records.table[tile_set.places[feature.name, each.name][0]], each.monoid)
+    if not records.kept:
+        return of_tiles
+    return np.where(records.is_checkpoint, records.kept[tile_set.kept[feature.name, each.name]], of_tiles)
 
 
 def _summed_by_tile(values: Integers, records: Records) -> Integers:

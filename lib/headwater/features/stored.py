@@ -22,10 +22,9 @@ from pyspark.sql import types as T
 from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.features.algebra import State, operation
-from headwater.features.blocks import STATES, state_field
 from headwater.features.kernel import Span, date_of
 from headwater.features.tiles import contributions
-from headwater.features.tilesets import COUNTED, FROM, KIND, UNTIL, TileSet, tile_sets
+from headwater.features.tilesets import CHECKPOINT, COUNTED, FROM, KIND, STATES, UNTIL, TileSet, tile_sets
 
 TILES, BATCH, MONTH = "_tiles", "_batch", "_month"
 CHANGE = "_change_type"
@@ -98,12 +97,16 @@ def has_days(tile_set: TileSet) -> bool:
 
 def count_columns(tile_set: TileSet) -> list[str]:
     """The stored columns that count events."""
-    return [place for (_, name), (place, *_) in tile_set.places.items() if name == "n"]
+    return list(dict.fromkeys(place for (_, name), (place, *_) in tile_set.places.items() if name == "n"))
 
 
-def kept_states(view: FeatureView) -> tuple[tuple[str, str], ...]:
-    """The (feature, state) pairs of a checkpoint."""
-    return tuple(pair for tile_set in resumable(view) for pair in tile_set.places)
+def kept_states(view: FeatureView) -> Mapping[str, tuple[str, str]]:
+    """What a checkpoint holds: by name, a (feature, state) that it is kept of."""
+    found: dict[str, tuple[str, str]] = {}
+    for tile_set in resumable(view):
+        for pair, name in tile_set.kept.items():
+            found.setdefault(name, pair)
+    return found
 
 
 def tiles_id(tile_set: TileSet, contract: TableContract, origin: str) -> str:
@@ -189,7 +192,8 @@ def stored_records(stored: Stored, sets: Sequence[TileSet], entity: str, span: S
         span: the dates.
 
     Returns:
-        Entity, `_kind`, `_from`, `_until`, `_counted` and the states of all sets; of a record, those of its own set.
+        Entity, `_kind`, `_from`, `_until`, `_counted` and the states of all sets, of a record those of its own set;
+        of a checkpoint `_states`.
     """
     checkpoint = stored.checkpoint
     parts = [(each, _parts(each, checkpoint, span)) for each in sets]
@@ -208,7 +212,9 @@ def stored_records(stored: Stored, sets: Sequence[TileSet], entity: str, span: S
         return tiles.withColumn(COUNTED, F.lit(False)).drop(BATCH)  # noqa: FBT003
     is_counted = F.col(KIND).isin(sorted(checkpoint.kinds)) & (F.col(BATCH) <= checkpoint.batch)
     counted = tiles.withColumn(COUNTED, is_counted).drop(BATCH)
-    return counted.unionByName(_resumed(checkpoint, sets, entity), allowMissingColumns=True)
+    # One record per entity, whatever the number of sets that go on from it.
+    resumed = checkpoint.states.select(entity, F.lit(CHECKPOINT).alias(KIND), STATES)
+    return counted.unionByName(resumed, allowMissingColumns=True)
 
 
 def as_inserts(rows: DataFrame) -> DataFrame:
@@ -263,18 +269,6 @@ def _parts(tile_set: TileSet, checkpoint: Checkpoint | None, span: Span) -> list
         is_known = F.col(UNTIL).between(span.first, span.last)
         parts.append(_Part(None if longest is None else span.first - longest, span.last, ~is_new & is_known))
     return parts
-
-
-def _resumed(checkpoint: Checkpoint, sets: Sequence[TileSet], entity: str) -> DataFrame:
-    """The checkpoint as records: one per entity and set that goes on from it."""
-    going_on = [each for each in sets if each.kind in checkpoint.kinds]
-    places = dict.fromkeys(place for each in going_on for place in _states(each))
-    records = []
-    for tile_set in going_on:
-        kept = {place: F.col(STATES)[state_field(*pair)] for pair, (place,) in tile_set.places.items()}
-        states = [kept.get(place, F.lit(None).cast("bigint")).alias(place) for place in places]
-        records.append(F.struct(F.lit(-tile_set.kind).alias(KIND), *states))
-    return checkpoint.states.select(entity, F.explode(F.array(*records)).alias("_record")).select(entity, "_record.*")
 
 
 def _sums(tile_set: TileSet) -> list[str]:

@@ -98,27 +98,27 @@ def _newest_events(events: DataFrame, tile_set: TileSet, contract: TableContract
 
 
 def _states(tile_set: TileSet) -> list[tuple[State, tuple[str, ...]]]:
-    """The states of a set, and the columns that carry them."""
-    places = tile_set.places
-    return [
-        (state, places[feature.name, state.name])
+    """The states of a set, and the columns that carry them; several features' are there once."""
+    found = {
+        tile_set.places[feature.name, state.name]: state
         for feature in tile_set.features
         for state in operation(feature.op).states
-    ]
+    }
+    return [(state, places) for places, state in found.items()]
 
 
 def _contributed(tile_set: TileSet, contract: TableContract) -> list[Column]:
     """What an event contributes to each state, under the name of its first column."""
     day, time = day_of(tile_set.group.event_time), time_of(tile_set.group.event_time)
-    found = []
+    found: dict[str, Column] = {}
     for feature in tile_set.features:
         value = contribution(feature, contract)
         event = Occurrence(_hashed(value) if tile_set.grain == "register" else value, day, time)
         for state in operation(feature.op).states:
+            place = tile_set.places[feature.name, state.name][0]
             expression = state.of_event(event)
-            typed = expression if state.is_pair else expression.cast("bigint")
-            found.append(typed.alias(tile_set.places[feature.name, state.name][0]))
-    return found
+            found[place] = (expression if state.is_pair else expression.cast("bigint")).alias(place)
+    return list(found.values())
 
 
 def _key(tile_set: TileSet, contract: TableContract) -> Column:

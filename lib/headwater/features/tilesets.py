@@ -10,21 +10,24 @@ A tile set is one kind of records in the stream that the blocks are cut from, an
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from headwater.config.aggregates import Aggregate
 from headwater.config.features import FeatureGroup, FeatureView, longest_window
-from headwater.features.algebra import operation
+from headwater.features.algebra import State, operation
 
 Grain: TypeAlias = Literal["day", "value", "register", "event"]
 
 # Columns of the stream: which kind of record, its days, the value or register of a keyed tile, the instant of an event,
 # and of a stored tile whether a checkpoint counts it already.
 KIND, FROM, UNTIL, KEY, TIME, COUNTED = "_kind", "_from", "_until", "_key", "_time", "_counted"
-MEMBER = 0
+# Of a checkpoint, the states of all sets that go on from it.
+STATES = "_states"
+MEMBER, CHECKPOINT = 0, -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TileSet:
     """Tiles of one table at one grain.
 
@@ -55,16 +58,34 @@ class TileSet:
         """How many of the newest events a feature looks at; 0 where none does."""
         return max(feature.events or 0 for feature in self.features)
 
-    @property
+    @cached_property
     def places(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
-        """Per (feature, state), the columns that carry it: `_s0`, `_s1`, .., and `_t3` for the text of a pair."""
+        """Per (feature, state), the columns that carry it: `_s0`, `_s1`, .., and `_t3` for the text of a pair.
+
+        To which every event contributes alike is one column, whatever the windows.
+        """
+        columns: dict[tuple[str, State], tuple[str, ...]] = {}
         found: dict[tuple[str, str], tuple[str, ...]] = {}
         number = 0
         for feature in self.features:
             for state in operation(feature.op).states:
-                second = f"_t{number + 1}" if feature.type == "string" else f"_s{number + 1}"
-                found[feature.name, state.name] = (f"_s{number}", second) if state.is_pair else (f"_s{number}",)
-                number += len(found[feature.name, state.name])
+                contributed = (_contributed(feature), state)
+                if contributed not in columns:
+                    second = f"_t{number + 1}" if feature.type == "string" else f"_s{number + 1}"
+                    columns[contributed] = (f"_s{number}", second) if state.is_pair else (f"_s{number}",)
+                    number += len(columns[contributed])
+                found[feature.name, state.name] = columns[contributed]
+        return found
+
+    @cached_property
+    def kept(self) -> Mapping[tuple[str, str], str]:
+        """Per (feature, state), what a checkpoint calls it: what is the same on every date has one name."""
+        names: dict[tuple[object, ...], str] = {}
+        found: dict[tuple[str, str], str] = {}
+        for feature in self.features:
+            for state in operation(feature.op).states:
+                merged = (self.places[feature.name, state.name], feature.window_days, feature.available)
+                found[feature.name, state.name] = names.setdefault(merged, f"{feature.name}__{state.name}")
         return found
 
 
@@ -92,6 +113,11 @@ def grain_of(feature: Aggregate) -> Grain:
             return "register"
         case _:
             return "day"
+
+
+def _contributed(feature: Aggregate) -> str:
+    """What a feature reads of an event, and of which."""
+    return feature.model_dump_json(include={"value", "where"})
 
 
 def _read(feature: Aggregate, grain: Grain) -> str:

@@ -20,14 +20,14 @@ from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import VALID_FROM, VALID_TO, spark_type
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.blocks import STATES, Slice, state_field
+from headwater.features.blocks import Slice
 from headwater.features.computed import Computed, published_batches
 from headwater.features.kernel import Span
 from headwater.features.rows import day_of, value_scale
 from headwater.features.scope import cut_to, of_entities
 from headwater.features.stored import Stored, kept_states, stored_records
 from headwater.features.tiles import tiles
-from headwater.features.tilesets import COUNTED, FROM, KIND, MEMBER, UNTIL
+from headwater.features.tilesets import COUNTED, FROM, KIND, MEMBER, STATES, UNTIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ def feature_rows(
         },
         carried={table: tuple(days) for table, days in wanted.carried.items()},
         stored=frozenset(stored.kinds) if stored else frozenset(),
-        kept=kept_states(view) if stored and stored.keeps else (),
+        resumed=stored.checkpoint.kinds if stored and stored.checkpoint else frozenset(),
+        kept=kept_states(view) if stored and stored.keeps else {},
     )
     population = contracts[view.population.table]
     if (scope := wanted.scope) is not None:
@@ -99,7 +100,7 @@ def feature_rows(
     together = stream.repartition(view.entity).sortWithinPartitions(view.entity, KIND)
     schema = published_schema(view, contracts)
     if part.kept:
-        states = [T.StructField(state_field(*pair), T.LongType()) for pair in part.kept]
+        states = [T.StructField(name, T.LongType()) for name in part.kept]
         schema = T.StructType([*schema.fields, T.StructField(STATES, T.StructType(states))])
     stale = _stale_sources(part.carried, contracts)
     return Computed(together, partial(published_batches, part=part, stale=stale), schema)

@@ -20,7 +20,6 @@ from pyspark.sql import types as T
 from headwater.config.base import JsonValue
 from headwater.contracts.schema import spark_type
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.blocks import STATES
 from headwater.features.stored import (
     BATCH,
     MONTH,
@@ -37,7 +36,7 @@ from headwater.features.stored import (
     tile_changes,
     tiles_id,
 )
-from headwater.features.tilesets import FROM, TileSet
+from headwater.features.tilesets import FROM, STATES, TileSet
 from headwater.pipelines.batches import last_batches, texts
 from headwater.pipelines.refusals import FEED_GONE, feed_gone, feeds_kept, fitting
 from headwater.pipelines.steps import (

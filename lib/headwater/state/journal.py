@@ -30,11 +30,21 @@ class Journal:
         self.table = StateTable(location, STREAMS, storage_options=storage_options)
         # The renewing thread and the working thread are one holder: they must not refuse each other.
         self._lock = threading.Lock()
+        # What was read last: a plan asks for the same streams many times over, and most of them stand still.
+        self._reading = threading.Lock()
+        self._reader: DeltaTable | None = None
+        self._known: dict[tuple[str, int], StreamState] = {}
 
     def read(self, name: str, *, since: int) -> StreamState:
         """Read batches `since` and later, and always the newest one; creates nothing."""
-        handle = self.table.find()
-        return StreamState(name) if handle is None else self._read(handle, name, since)
+        with self._reading:
+            handle = self._newest()
+            if handle is None:
+                return StreamState(name)
+            known = self._known.get((name, since))
+            if known is None or known.epoch != _epoch(handle, name):
+                known = self._known[name, since] = self._read(handle, name, since)
+            return known
 
     def advance(self, name: str, decide: Decision, *, since: int) -> StreamState:
         """Read, decide and append, again from the read until the append stands on what was read.
@@ -71,6 +81,13 @@ class Journal:
             facts={"stream": name, "attempts": ATTEMPTS},
         ) from refusal
 
+    def _newest(self) -> DeltaTable | None:
+        if self._reader is None:
+            self._reader = self.table.find()
+        else:
+            self._reader.update_incremental()
+        return self._reader
+
     def _append(self, handle: DeltaTable, state: StreamState, event: Event) -> None:
         epoch = state.epoch + 1
         transactions = {_app_id("epoch", state.name): epoch}
@@ -80,12 +97,16 @@ class Journal:
 
     def _read(self, handle: DeltaTable, name: str, since: int) -> StreamState:
         # The numbers come from the log's app transactions, so that old rows need not be read to know them.
-        epoch = handle.transaction_version(_app_id("epoch", name)) or 0
+        epoch = _epoch(handle, name)
         if epoch == 0:
             return StreamState(name)
         last_n = handle.transaction_version(_app_id("intent", name)) or 0
         predicate = f"stream = {sql_text(name)} and n >= {min(since, last_n)}"
         return read_state(name, self.table.rows(predicate, handle=handle), last_n=last_n, epoch=epoch)
+
+
+def _epoch(handle: DeltaTable, name: str) -> int:
+    return handle.transaction_version(_app_id("epoch", name)) or 0
 
 
 def _app_id(kind: str, stream: str) -> str:
