@@ -11,6 +11,7 @@ from time import perf_counter
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from tests.bench.world import SIZES
 from tests.plans import moved
 
 from headwater.features.lookup import Images, Rule, look_up, repaired_images
@@ -18,19 +19,14 @@ from headwater.tables.delta import Batch, append_once, ensure_table
 from headwater.tables.publish import FEATURE_MONTH, history_spec
 
 FIRST, DAYS = date(2024, 1, 1), 365
-SIZES = {
-    "small": (2_000, 2_000),
-    "middle": (20_000, 100_000),
-    "year": (100_000, 100_000),
-    "base": (100_000, 100_000),
-    "x5": (500_000, 100_000),
-}
+LABELS = 100_000
 FEATURES = ("spend", "orders_7d", "orders_30d", "mean_value", "idle_days", "views", "uses", "tickets", "country")
 
 
 @pytest.fixture
 def size(request: pytest.FixtureRequest) -> tuple[int, int]:
-    return SIZES[request.config.getoption("--size")]
+    customers = SIZES[request.config.getoption("--size")].customers
+    return customers, LABELS if customers > SIZES["small"].customers else customers
 
 
 def written(spark: SparkSession, folder: Path, customers: int, asked: int) -> tuple[DataFrame, DataFrame]:
@@ -77,7 +73,7 @@ def test_point_in_time_join(spark: SparkSession, size: tuple[int, int], tmp_path
             labels, [Images(repaired_images(history), "user_id", FEATURES)], Rule("user_id", "at", "before_day")
         )
     }
-    if customers <= SIZES["small"][0]:
+    if customers <= SIZES["small"].customers:
         queries["naive"] = naive(labels, history)
     print(f"\n{asked:,} labels, {customers:,} customers x {DAYS} dates; bytes of the inputs {bytes_read}")
     for name, query in queries.items():

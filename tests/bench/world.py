@@ -35,9 +35,11 @@ class Size:
 SIZES = {
     "small": Size(2_000, 120),
     "middle": Size(20_000, 365),
+    "quarter": Size(100_000, 90),
     "year": Size(100_000, 365),
     "base": Size(100_000, 730),
     "x5": Size(500_000, 730),
+    "x10": Size(1_000_000, 90),
 }
 
 

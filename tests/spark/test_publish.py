@@ -6,10 +6,10 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql import types as T
 
+from headwater.features.asof import FEATURE_DATE
 from headwater.features.scope import FIRST, LAST
 from headwater.tables.delta import Batch, ensure_table, read_changes, replace_dates_once
 from headwater.tables.publish import (
-    FEATURE_DATE,
     Replaced,
     changed_by_date,
     history_spec,

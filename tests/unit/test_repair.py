@@ -7,9 +7,9 @@ from datetime import date, timedelta
 import pytest
 
 from headwater.pipelines import gold, repair
+from headwater.pipelines.feeds import FEED_GONE
 from headwater.pipelines.late import LateRows, OfDates, Repair, TableChanges
-from headwater.pipelines.refusals import FEED_GONE
-from headwater.pipelines.repair import Affected, affected, repair_of, words
+from headwater.pipelines.repair import Affected, affected, may_gain_or_lose_rows, repair_of, words
 from headwater.pipelines.steps import REJECTED, ConformBatch, PublishStage, Runtime, StageDates, to_payload
 
 DAY = date(2024, 3, 1)
@@ -22,7 +22,9 @@ def conformed(runtime: Runtime, table: str, touched: Mapping[str, int], at: int 
     runtime.ledger.commit(runtime.ledger.begin(runtime.stream("silver", table), to_payload(step)), facts)
 
 
-def published(runtime: Runtime, batches: Mapping[str, int], version: str = "") -> None:
+def published(
+    runtime: Runtime, batches: Mapping[str, int], version: str = "", ranges: Mapping[str, str] | None = None
+) -> PublishStage:
     view = runtime.project.view
     stage = StageDates(
         view=view.name, pipeline_version=version or view.pipeline_version, run_date=DAY, dates=DATES, versions={},
@@ -32,9 +34,10 @@ def published(runtime: Runtime, batches: Mapping[str, int], version: str = "") -
     runtime.ledger.commit(done, {"staged_version": 0})
     publish = PublishStage(
         view=view.name, run_date=DAY, stage_n=done.n, staged_version=0, dates=DATES, silver_batches=dict(batches),
-        compact=(),
+        compact=(), ranges=dict(ranges or {}),
     )  # fmt: skip
     runtime.ledger.commit(runtime.ledger.begin(runtime.stream("publish", view.name), to_payload(publish)), {})
+    return publish
 
 
 @pytest.fixture(autouse=True)
@@ -156,3 +159,24 @@ def test_of_repaired_dates_not_all_rows_are_there() -> None:
     changes = Repair(dates=DATES[1:3], changes=())
     assert OfDates(dates=DATES[:4], repair=changes).whole == (DATES[0], DATES[3])
     assert OfDates(dates=DATES[:4]).whole == DATES[:4]
+
+
+@pytest.mark.parametrize(
+    ("table", "dates", "before", "now", "expected"),
+    [
+        ("transactions", DATES[:2], {}, {}, False),
+        ("customers", DATES[:2], {}, {}, True),
+        ("transactions", DATES[:2], {}, {"spend": "spend < 9"}, True),
+        # A row that was withheld then may be let through now.
+        ("transactions", DATES[:2], {"spend": "spend < 9"}, {}, True),
+        ("transactions", (DAY - timedelta(days=1),), {"spend": "spend < 9"}, {}, False),
+    ],
+)
+def test_rows_come_or_go_with_members_and_with_ranges(
+    runtime: Runtime, table: str, dates: tuple[date, ...], before: dict[str, str], now: dict[str, str], expected: bool
+) -> None:
+    published(runtime, {}, ranges=before)
+    found = Repair(dates=dates, changes=(TableChanges(table=table, after=1, upto=2),))
+    step = published(runtime, {}).model_copy(update={"dates": dates, "repair": found, "ranges": now})
+    assert may_gain_or_lose_rows(step, runtime) is expected
+    assert may_gain_or_lose_rows(step.model_copy(update={"repair": None}), runtime) is False

@@ -1,5 +1,6 @@
 """What a feature reads of a silver row, as Spark columns: the value in smallest units, and whether the row counts."""
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import and_
 from typing import assert_never
@@ -9,9 +10,16 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater.config.aggregates import READING, Aggregate
+from headwater.config.features import FeatureView
 from headwater.config.rows import CalendarPart, ColumnValue, Condition, DaysBetween, Part, part_type, typed
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import spark_type
+
+
+def entity_type(view: FeatureView, contracts: Mapping[str, TableContract]) -> T.DataType:
+    """The type of a view's entity: that of its population's."""
+    members = contracts[view.population.table]
+    return spark_type(_type(members.entity, members))
 
 
 def day_of(column: str) -> Column:

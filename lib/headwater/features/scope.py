@@ -13,9 +13,9 @@ from pyspark.sql import functions as F
 
 from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
-from headwater.contracts.schema import VALID_FROM, spark_type
+from headwater.contracts.schema import VALID_FROM
 from headwater.features.kernel import ALWAYS, NEVER, Span
-from headwater.features.rows import day_of
+from headwater.features.rows import day_of, entity_type
 from headwater.features.tilesets import FROM, UNTIL
 
 FIRST, LAST = "_first", "_last"
@@ -36,8 +36,7 @@ def changed_entities(
     Returns:
         The view's entity, `_first` and `_last` (days since 1970); one row per entity that has any in the span.
     """
-    members = contracts[view.population.table]
-    kind = spark_type({column.name: column.type for column in members.columns}[members.entity])
+    kind = entity_type(view, contracts)
     reached = [
         feed.select(F.col(f"`{contracts[table].entity}`").cast(kind).alias(view.entity), F.explode(F.array(*reaches)))
         for table, feed in feeds.items()

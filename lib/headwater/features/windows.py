@@ -23,7 +23,7 @@ from headwater.features.asof import FEATURE_DATE
 from headwater.features.blocks import Slice
 from headwater.features.computed import Computed, published_batches
 from headwater.features.kernel import Span
-from headwater.features.rows import day_of, value_scale
+from headwater.features.rows import day_of, entity_type, value_scale
 from headwater.features.scope import cut_to, of_entities
 from headwater.features.stored import Stored, kept_states, stored_records
 from headwater.features.tiles import tiles
@@ -121,7 +121,7 @@ def published_schema(view: FeatureView, contracts: Mapping[str, TableContract]) 
     """The view's published columns as Spark types them."""
     members = contracts[view.population.table]
     declared = {column.name: spark_type(column.type) for column in members.columns}
-    types: dict[str, T.DataType] = {view.entity: declared[members.entity], FEATURE_DATE: T.DateType()}
+    types: dict[str, T.DataType] = {view.entity: entity_type(view, contracts), FEATURE_DATE: T.DateType()}
     types |= {feature.name: spark_type(feature.type) for feature in view.features}
     types |= {name: declared[name] for name in view.attributes}
     types |= {"stale_sources": T.ArrayType(T.StringType()), "pipeline_version": T.StringType()}

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
 from headwater.errors import DataRejected
+from headwater.features.asof import FEATURE_DATE
 from headwater.features.carry import carry_forward
 from headwater.features.computed import Computed, computed_by_spark
 from headwater.features.scope import kept
@@ -37,7 +38,7 @@ from headwater.pipelines.steps import (
 from headwater.pipelines.tiles import stored, tiles_for
 from headwater.state.streams import StreamState
 from headwater.tables.delta import Batch, ensure_table, find, read_at, version
-from headwater.tables.publish import FEATURE_DATE, staged_spec
+from headwater.tables.publish import staged_spec
 from headwater.tables.staging import replace_rows_once
 
 _WITHHELD_AT_MOST = timedelta(days=31)

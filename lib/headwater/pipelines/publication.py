@@ -14,17 +14,18 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
+from headwater.features.asof import FEATURE_DATE
 from headwater.features.scope import kept_in
 from headwater.features.windows import published_schema
 from headwater.pipelines.audit import NOTHING_STAGED, passed_verdict, unpublished
-from headwater.pipelines.published import entities, publications_of, published_dates
+from headwater.pipelines.published import entities, published_dates
+from headwater.pipelines.repair import may_gain_or_lose_rows
 from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
 from headwater.quality.withholding import publishable
 from headwater.state.streams import Commit
 from headwater.tables.catalog import register
 from headwater.tables.delta import Batch, Written, ensure_table, files_by, find, read_at, read_changes
 from headwater.tables.publish import (
-    FEATURE_DATE,
     FEATURE_MONTH,
     ROWS_OF_A_FILE,
     Replaced,
@@ -140,18 +141,10 @@ def _write_history(
         rows = audited.where(F.col(FEATURE_DATE).isin(list(step.repair.dates)))
         dates, second = step.repair.dates, replace(batch, stream=f"{batch.stream}/repair")
         gone = None
-        if _may_have_others(step, runtime):
+        if may_gain_or_lose_rows(step, runtime):
             gone = rows_gone(rows, scope, spark.read.format("delta").load(location), dates)
         written.append(find(location, second) or repair_history(rows, gone, location, dates, second))
     return written
-
-
-def _may_have_others(step: PublishStage, runtime: Runtime) -> bool:
-    """Whether repaired entities may have rows on other dates than before: members changed, or rows are withheld."""
-    changed = {change.table for change in step.repair.changes} if step.repair else set()
-    dates = set(step.repair.dates) if step.repair else set()
-    withheld = any(each.ranges and not dates.isdisjoint(each.dates) for each in (*publications_of(runtime), step))
-    return withheld or runtime.project.view.population.table in changed
 
 
 def _scattered(runtime: Runtime, step: StageDates) -> set[date]:

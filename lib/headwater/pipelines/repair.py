@@ -19,18 +19,14 @@ from pyspark.sql import DataFrame
 from headwater.config.features import FeatureView
 from headwater.features.kernel import Span, day_number
 from headwater.features.scope import changed_entities
-from headwater.features.stored import as_inserts
+from headwater.pipelines.feeds import FEED_GONE, KEPT, feeds_kept, read_feed
 from headwater.pipelines.late import LateRows, Repair, TableChanges
 from headwater.pipelines.published import entities, of_present_definitions, publications_of, published_dates
-from headwater.pipelines.refusals import FEED_GONE, feeds_kept
-from headwater.pipelines.steps import Runtime
+from headwater.pipelines.steps import PublishStage, Runtime
 from headwater.state.streams import Commit
-from headwater.tables.delta import read_at, read_changes
 
 # Of the entities; above it, rewriting rows one by one costs more than the dates they are in.
 _AT_MOST = 10
-# What silver has replaced, its change feed with it, may be vacuumed a week after.
-_KEPT = timedelta(days=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +132,19 @@ def changed_scope(repair: Repair | None, runtime: Runtime) -> Iterator[DataFrame
 
 
 def _scope(repair: Repair, runtime: Runtime) -> DataFrame:
-    spark, project = runtime.session(), runtime.project
-    feeds = {}
-    for change in repair.changes:
-        location = project.path("silver", change.table)
-        if change.after is None:
-            feeds[change.table] = as_inserts(read_at(spark, location, change.upto))
-        else:
-            feeds[change.table] = read_changes(spark, location, change.upto, after=change.after)
+    project = runtime.project
+    feeds = {change.table: read_feed(change, runtime) for change in repair.changes}
     span = Span(day_number(min(repair.dates)), day_number(max(repair.dates)))
     return changed_entities(feeds, project.tables, project.view, span)
+
+
+def may_gain_or_lose_rows(step: PublishStage, runtime: Runtime) -> bool:
+    """Whether repaired entities may get or lose rows: members changed, or rows are withheld, or were."""
+    if step.repair is None:
+        return False
+    dates = set(step.repair.dates)
+    withheld = any(each.ranges and not dates.isdisjoint(each.dates) for each in (*publications_of(runtime), step))
+    return withheld or runtime.project.view.population.table in {change.table for change in step.repair.changes}
 
 
 def words(late: LateRows) -> str:
@@ -163,7 +162,7 @@ def _pays(runtime: Runtime, late: Sequence[LateRows]) -> bool:
         commit for stage in ("stage", "tiles") for commit in runtime.ledger.stream(runtime.stream(stage, view)).commits
     ]
     refused = any(each.facts.get("code") == FEED_GONE for each in tried if each.committed_at > oldest)
-    is_there = not refused and runtime.clock() - oldest <= _KEPT
+    is_there = not refused and runtime.clock() - oldest <= KEPT
     return is_there and sum(each.rows for each in late if each.dates_from) * _AT_MOST <= entities(runtime)
 
 

@@ -13,20 +13,19 @@ from datetime import date, timedelta
 from functools import reduce
 from operator import or_
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater.config.base import JsonValue
-from headwater.contracts.schema import spark_type
 from headwater.features.asof import FEATURE_DATE
+from headwater.features.rows import entity_type
 from headwater.features.stored import (
     BATCH,
     MONTH,
     TILES,
     Checkpoint,
     Stored,
-    as_inserts,
     count_columns,
     has_days,
     log_schema,
@@ -38,7 +37,8 @@ from headwater.features.stored import (
 )
 from headwater.features.tilesets import FROM, STATES, TileSet
 from headwater.pipelines.batches import last_batches, texts
-from headwater.pipelines.refusals import FEED_GONE, feed_gone, feeds_kept, fitting
+from headwater.pipelines.feeds import FEED_GONE, KEPT, feed_gone, feeds_kept, read_feed
+from headwater.pipelines.refusals import fitting
 from headwater.pipelines.steps import (
     REJECTED,
     CheckpointSeen,
@@ -61,15 +61,12 @@ from headwater.tables.delta import (
     ensure_table,
     find,
     read_at,
-    read_changes,
     size_in_bytes,
     version,
 )
 from headwater.tables.feed import only_adds, table_id
 
 _MB = 1 << 20
-# What a later stage batch has replaced may be vacuumed a week after.
-_KEPT = timedelta(days=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +156,14 @@ def _append(step: UpdateTiles, sets: Mapping[str, TileSet], batch: Batch, runtim
     decided = [change.id for change in step.changes]
     present = [each for each in decided if each in sets]
     require_same(f"tiles of {view.name}", ", ".join(decided), ", ".join(present), batch.id)
-    members = project.tables[view.population.table]
-    kind = spark_type({column.name: column.type for column in members.columns}[members.entity])
+    kind = entity_type(view, project.tables)
     entity, found = T.StructField(view.entity, kind), {"delta.dataSkippingStatsColumns": f"{FROM},{BATCH}"}
     location = project.path("tiles", view.name)
     ensure_table(spark, TableSpec(location, log_schema(view, kind), partition_by=(TILES, MONTH), properties=found))
     with fitting(view.name), feeds_kept(step.changes):
         signed = [
             signed_contributions(
-                _feed(spark, project.path("silver", change.table), change),
+                read_feed(change, runtime),
                 sets[change.id],
                 project.tables[change.table],
                 entity,
@@ -176,12 +172,6 @@ def _append(step: UpdateTiles, sets: Mapping[str, TileSet], batch: Batch, runtim
             for change in step.changes
         ]
         return append_once(tile_changes(signed, view.entity, batch.n), location, batch)
-
-
-def _feed(spark: SparkSession, location: str, change: TileChanges) -> DataFrame:
-    if change.after is None:
-        return as_inserts(read_at(spark, location, change.upto))
-    return read_changes(spark, location, change.upto, after=change.after)
 
 
 def _taken_back(
@@ -234,7 +224,7 @@ def _checkpoint_before(
     """The newest checkpoint of the day before a date, and the tile sets that go on from it."""
     view, now = runtime.project.view, runtime.clock()
     for staged in reversed(runtime.ledger.stream(runtime.stream("stage", view.name)).commits):
-        if REJECTED in staged.facts or now - staged.committed_at > _KEPT:
+        if REJECTED in staged.facts or now - staged.committed_at > KEPT:
             continue
         step = StageDates.model_validate(staged.payload)
         if step.pipeline_version != view.pipeline_version or not (step.tiles and step.tiles.keeps):

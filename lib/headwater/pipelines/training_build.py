@@ -7,11 +7,10 @@ Every set has a table of its own, `<lake>/training/<name>/<id>`: two sets of one
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -21,7 +20,7 @@ from headwater.config.training import ProjectView, PublishedTable
 from headwater.errors import DataRejected
 from headwater.features.asof import FEATURE_DATE
 from headwater.features.lookup import REMOVED, VERSION, Images, Rule, look_up, published_images, repaired_images
-from headwater.pipelines.refusals import GONE
+from headwater.pipelines.refusals import versions_kept
 from headwater.pipelines.steps import BuildTrainingSet, Runtime
 from headwater.pipelines.training_checks import LabelCounts, checked_labels, examined
 from headwater.pipelines.training_inputs import history_of, taken
@@ -65,19 +64,16 @@ def manifest(step: BuildTrainingSet, facts: Mapping[str, JsonValue]) -> str:
 
 @contextmanager
 def _versions_kept(step: BuildTrainingSet) -> Iterator[None]:
-    """Raise that a pinned version can no longer be read as what it is."""
-    try:
-        yield
-    except (Py4JError, PySparkException) as error:
-        found = GONE.search(str(error))
-        if found is None:
-            raise
-        raise DataRejected(
+    def refusal(found: re.Match[str]) -> DataRejected:
+        return DataRejected(
             "version_gone",
             f"Training set {step.definition.name} {step.id}: a version that it is made from is gone ({found[0]}).",
             remedy="VACUUM deleted its files, or its log was cleaned. Build a new set from what there is now.",
             facts={"id": step.id, "labels": step.labels.version, "versions": list(step.versions)},
-        ) from error
+        )
+
+    with versions_kept(refusal):
+        yield
 
 
 def _write(step: BuildTrainingSet, location: str, batch: Batch, runtime: Runtime) -> Written:

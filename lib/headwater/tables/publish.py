@@ -20,11 +20,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from headwater.features.asof import FEATURE_DATE
 from headwater.features.scope import in_scope
 from headwater.tables.delta import Batch, TableSpec, Written, overwrite_once, replace_dates_once
 from headwater.tables.merge import Upsert, merge_once
 
-FEATURE_DATE = "feature_date"
 FEATURE_MONTH = "feature_month"
 # A file of ten features takes a few bytes a row; a reader of one entity opens one file a month.
 ROWS_OF_A_FILE = 1_000_000
