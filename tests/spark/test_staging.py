@@ -22,7 +22,16 @@ from headwater.features.computed import Computed, computed_by_spark
 from headwater.features.tilesets import STATES
 from headwater.features.windows import Wanted, feature_rows
 from headwater.outcome import as_headwater_error
-from headwater.tables.delta import Batch, append_once, ensure_table, find, overwrite_once, read_at, version
+from headwater.tables.delta import (
+    Batch,
+    append_once,
+    ensure_table,
+    find,
+    overwrite_once,
+    read_at,
+    record_count,
+    version,
+)
 from headwater.tables.publish import staged_spec
 from headwater.tables.staging import replace_rows_once
 
@@ -123,6 +132,8 @@ def test_workers_write_what_spark_writes(spark: SparkSession, made: str, tmp_pat
     other = overwrite_once(computed.rows, sparks, Batch("s", 1, {"why": "test"}))
     assert written == other
     assert written.rows >= len(ROWS)
+    dated = latest(spark, ours).where("feature_date is not null").count()
+    assert {record_count(each, at=written.version, known="feature_date") for each in (ours, sparks)} == {dated}
     assert_df_equality(latest(spark, ours), latest(spark, sparks), ignore_row_order=True, allow_nan_equality=True)
     assert statistics(ours) == statistics(sparks)
     assert physical(ours) == physical(sparks)

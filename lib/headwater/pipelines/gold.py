@@ -37,7 +37,7 @@ from headwater.pipelines.steps import (
 )
 from headwater.pipelines.tiles import stored, tiles_for
 from headwater.state.streams import StreamState
-from headwater.tables.delta import Batch, ensure_table, find, read_at, version
+from headwater.tables.delta import Batch, ensure_table, find, read_at, record_count, version
 from headwater.tables.publish import staged_spec
 from headwater.tables.staging import replace_rows_once
 
@@ -135,8 +135,10 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
         with changed_scope(step.repair, runtime) as scope, fitting(view.name):
             parts = _parts(step, scope, runtime)
             written = replace_rows_once(parts, location, (view.entity, FEATURE_DATE), batch)
-    runtime.log.write("feature_computed", data_source=view.name, record_count=written.rows, dates=len(step.dates))
-    return {"rows": written.rows, "staged_version": written.version, "stale": sorted(step.carried)}
+    # Beside the rows there are states of who has none, and the scope of a repair: without a date.
+    rows = record_count(location, at=written.version, known=FEATURE_DATE)
+    runtime.log.write("feature_computed", data_source=view.name, record_count=rows, dates=len(step.dates))
+    return {"rows": rows, "staged_version": written.version, "stale": sorted(step.carried)}
 
 
 def _parts(step: StageDates, scope: DataFrame | None, runtime: Runtime) -> list[Computed]:

@@ -123,10 +123,17 @@ def version(location: str) -> int | None:
         return None
 
 
-def record_count(location: str) -> int:
-    """How many rows a table has by the statistics of its files; needs no session and reads no data."""
-    counts: list[int | None] = pa.table(TableLog(location).get_add_actions(flatten=True))["num_records"].to_pylist()
-    return sum(count or 0 for count in counts)
+def record_count(location: str, *, at: int | None = None, known: str | None = None) -> int:
+    """How many rows a table has by the statistics of its files; needs no session and reads no data.
+
+    Args:
+        location: of the table.
+        at: its version; None for the latest.
+        known: a column that has statistics: only rows with a value in it are counted.
+    """
+    files = pa.table(TableLog(location, version=at).get_add_actions(flatten=True))
+    rows = sum(count or 0 for count in files["num_records"].to_pylist())
+    return rows - sum(count or 0 for count in files[f"null_count.{known}"].to_pylist()) if known and rows else rows
 
 
 def size_in_bytes(location: str) -> int:
