@@ -27,7 +27,8 @@ def test_a_backfill_that_dies_twenty_times(published: Published, jars: str, tmp_
     points = [*OF_THE_TILES, *OF_A_SLICE * slices]
     last, dates = here.days[0] - timedelta(days=40), slices * DATES_OF_A_SLICE
     arguments = ["--from", str(last - timedelta(days=dates - 1)), "--to", str(last)]
-    arguments += ["--slice-rows", str(DATES_OF_A_SLICE * CUSTOMERS)]
+    # A few customers arrive on the second day.
+    arguments += ["--slice-rows", str(DATES_OF_A_SLICE * CUSTOMERS * 5 // 4)]
     job = [sys.executable, "jobs/backfill_gold.py", *arguments]
     (tmp_path / "calm").mkdir()
     (tmp_path / "killed").mkdir()
