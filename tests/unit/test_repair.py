@@ -23,12 +23,16 @@ def conformed(runtime: Runtime, table: str, touched: Mapping[str, int], at: int 
 
 
 def published(
-    runtime: Runtime, batches: Mapping[str, int], version: str = "", ranges: Mapping[str, str] | None = None
+    runtime: Runtime,
+    batches: Mapping[str, int],
+    version: str = "",
+    ranges: Mapping[str, str] | None = None,
+    late: tuple[LateRows, ...] = (),
 ) -> PublishStage:
     view = runtime.project.view
     stage = StageDates(
         view=view.name, pipeline_version=version or view.pipeline_version, run_date=DAY, dates=DATES, versions={},
-        silver_batches={},
+        silver_batches={}, late=late,
     )  # fmt: skip
     done = runtime.ledger.begin(runtime.stream("stage", view.name), to_payload(stage))
     runtime.ledger.commit(done, {"staged_version": 0})
@@ -180,3 +184,20 @@ def test_rows_come_or_go_with_members_and_with_ranges(
     step = published(runtime, {}).model_copy(update={"dates": dates, "repair": found, "ranges": now})
     assert may_gain_or_lose_rows(step, runtime) is expected
     assert may_gain_or_lose_rows(step.model_copy(update={"repair": None}), runtime) is False
+
+
+@pytest.mark.parametrize(
+    ("table", "beyond", "expected"), [("customers", 3, True), ("customers", 0, False), ("transactions", 3, False)]
+)
+def test_dates_that_a_horizon_once_left_as_they_were_may_lack_members(
+    runtime: Runtime, table: str, beyond: int, expected: bool
+) -> None:
+    """A run for an older date, or a wider horizon, reaches them again."""
+    published(
+        runtime,
+        {},
+        late=(LateRows(table=table, rows=1, first=DAY, last=DAY, dates_from=None, dates_to=None, beyond=beyond),),
+    )
+    found = Repair(dates=DATES[:2], changes=(TableChanges(table="transactions", after=1, upto=2),))
+    step = published(runtime, {}).model_copy(update={"dates": DATES[:2], "repair": found})
+    assert may_gain_or_lose_rows(step, runtime) is expected

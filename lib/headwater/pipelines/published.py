@@ -13,6 +13,12 @@ def publications_of(runtime: Runtime) -> list[PublishStage]:
     return [PublishStage.model_validate(commit.payload) for commit in commits]
 
 
+def stages_of(runtime: Runtime) -> dict[int, StageDates]:
+    """Every stage batch of the view, by its number."""
+    commits = runtime.ledger.stream(runtime.stream("stage", runtime.project.view.name)).commits
+    return {commit.n: StageDates.model_validate(commit.payload) for commit in commits}
+
+
 def published_dates(publications: Iterable[PublishStage]) -> set[date]:
     """Every date that was ever published."""
     return {day for publication in publications for day in publication.dates}
@@ -25,10 +31,8 @@ def by_date(publications: Iterable[PublishStage]) -> dict[date, PublishStage]:
 
 def of_present_definitions(runtime: Runtime, publications: Collection[PublishStage]) -> set[date]:
     """The published dates whose rows were computed by the view's present definitions."""
-    view = runtime.project.view
-    staged = runtime.ledger.stream(runtime.stream("stage", view.name)).commits
-    by = {commit.n: StageDates.model_validate(commit.payload).pipeline_version for commit in staged}
-    return {day for day, each in by_date(publications).items() if by[each.stage_n] == view.pipeline_version}
+    stages, version = stages_of(runtime), runtime.project.view.pipeline_version
+    return {day for day, each in by_date(publications).items() if stages[each.stage_n].pipeline_version == version}
 
 
 def entities(runtime: Runtime) -> int:

@@ -21,7 +21,7 @@ from headwater.features.kernel import Span, day_number
 from headwater.features.scope import changed_entities
 from headwater.pipelines.feeds import FEED_GONE, KEPT, feeds_kept, read_feed
 from headwater.pipelines.late import LateRows, Repair, TableChanges
-from headwater.pipelines.published import entities, of_present_definitions, publications_of, published_dates
+from headwater.pipelines.published import entities, of_present_definitions, publications_of, published_dates, stages_of
 from headwater.pipelines.steps import PublishStage, Runtime
 from headwater.state.streams import Commit
 
@@ -139,12 +139,17 @@ def _scope(repair: Repair, runtime: Runtime) -> DataFrame:
 
 
 def may_gain_or_lose_rows(step: PublishStage, runtime: Runtime) -> bool:
-    """Whether repaired entities may get or lose rows: members changed, or rows are withheld, or were."""
+    """Whether repaired entities may get or lose rows: who is a member has changed, or rows are withheld.
+
+    Either may also have been so before: a row that was withheld is let through, or dates that lay beyond the horizon,
+    and took up no change of members, are within it again, in a run for an older date.
+    """
     if step.repair is None:
         return False
-    dates = set(step.repair.dates)
+    dates, members = set(step.repair.dates), runtime.project.view.population.table
     withheld = any(each.ranges and not dates.isdisjoint(each.dates) for each in (*publications_of(runtime), step))
-    return withheld or runtime.project.view.population.table in {change.table for change in step.repair.changes}
+    left = any(late.table == members and late.beyond for stage in stages_of(runtime).values() for late in stage.late)
+    return withheld or left or members in {change.table for change in step.repair.changes}
 
 
 def words(late: LateRows) -> str:

@@ -124,8 +124,8 @@ def repair_history(
 
     Args:
         rows: audited; one per (entity, feature_date).
-        gone: entity and date of rows to be deleted; None: there are none, and every row has one to replace. Then the
-            rows are few enough to be sent to where the published ones are, which otherwise move.
+        gone: entity and date of rows to be deleted; None: there are none, and every row has one to replace. Then a
+            few rows can be sent to where the published ones are, which otherwise move.
         location: of the history.
         dates: which dates there may be among them.
         batch: of the publication.
