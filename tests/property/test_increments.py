@@ -1,25 +1,28 @@
-"""Day by day from checkpoints and a log of signed changes, against the definitions, on random histories.
+"""From checkpoints and a log of signed changes, against the definitions, on random histories.
 
-The log is told what arrives, what is corrected and what is taken back, in any order. The other side is the naive one of
-`test_one_pass`, which knows the events that are left and the dates.
+The log is told what arrives, what is corrected and what is taken back, in any order; who is a member was said wrongly at
+first, and is said again only of whom it changes for. The other side is the naive one of `test_one_pass`, which knows the
+events that are left, the versions and the dates.
 """
 
 import os
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
 
 import pyarrow as pa
 import pytest
-from tests.property.definitions import EPOCH, Event, History, drawn, naive
+from tests.property.definitions import EPOCH, Event, History, Version, drawn, naive
 from tests.property.definitions import VIEW as WHOLE
 from tests.property.test_one_pass import SCALES, contributed
 
 from headwater.config.features import FeatureView
 from headwater.features.algebra import operation
-from headwater.features.blocks import Slice, feature_batches
+from headwater.features.checkpoints import PLACE, Resumed
+from headwater.features.kernel import NEVER
+from headwater.features.slices import Slice, feature_batches
 from headwater.features.stored import has_days, kept_states, resumable, storable
 from headwater.features.tilesets import TileSet
 
@@ -40,6 +43,7 @@ VIEW = FeatureView.model_validate(
 )  # fmt: skip
 SETS = {each.kind: each for each in storable(VIEW)}
 RESUMABLE = {each.kind for each in resumable(VIEW)}
+NUMBERS = {kind: 10 - kind for kind in SETS}
 
 
 def test_what_can_be_resumed() -> None:
@@ -66,10 +70,10 @@ def changes(events: Iterable[Event], sign: int, tile_set: TileSet) -> Counter[tu
     return found
 
 
-def tiles(found: Counter[tuple[object, ...]], number: int, *, counted: bool) -> list[dict[str, object]]:
+def tiles(found: Counter[tuple[object, ...]], kind: int, batch: int) -> list[dict[str, object]]:
     rows: dict[tuple[object, ...], dict[str, object]] = {}
     for (who, day, known, place), value in found.items():
-        key = {"who": who, "_kind": number, "_from": day, "_until": known, "_counted": counted}
+        key = {"who": who, "_kind": -2, "_tiles": NUMBERS[kind], "_from": day, "_until": known, "_batch": batch}
         if value:
             rows.setdefault((who, day, known), key)[place] = value
     return list(rows.values())
@@ -96,44 +100,48 @@ class Log:
             self.second[number].update(changes(wrong, -1, SETS[number]))
 
 
+FIELDS = [("who", pa.string()), ("_kind", pa.int32()), ("_tiles", pa.int32()), ("plan", pa.string())]
+DAYS = ["_from", "_until", "_batch", *sorted({place for each in SETS.values() for (place,) in each.places.values()})]
+STREAM = pa.schema([*FIELDS, *((name, pa.int64()) for name in DAYS)])
+KEPT = pa.schema(
+    [
+        ("who", pa.string()),
+        ("plan", pa.string()),
+        *((name, pa.int64()) for name in ("_member_from", *kept_states(VIEW))),
+    ]
+)
+
+
 def batches(records: list[dict[str, object]], rng: Random) -> Iterator[pa.RecordBatch]:
-    places = {place for tile_set in SETS.values() for (place,) in tile_set.places.values()}
-    names = ["_from", "_until", *sorted(places)]
-    fields = [("who", pa.string()), ("_kind", pa.int32()), ("_counted", pa.bool_()), ("plan", pa.string())]
-    states = pa.struct([(name, pa.int64()) for name in kept_states(VIEW)])
-    schema = pa.schema([*fields, *((name, pa.int64()) for name in names), ("_states", states)])
     rng.shuffle(records)
     records.sort(key=lambda record: str(record["who"]))
     while records:
         size = rng.randint(1, len(records))
-        yield pa.RecordBatch.from_pylist(records[:size], schema)
+        yield pa.RecordBatch.from_pylist(records[:size], STREAM)
         records = records[size:]
 
 
 def computed(
-    dates: list[int], records: list[dict[str, object]], rng: Random, goes_on: Collection[int] = ()
-) -> tuple[list[tuple[object, ...]], dict[str, dict[str, int]]]:
-    """Rows, and the checkpoint of the last date."""
-    days = tuple(EPOCH + timedelta(days=day) for day in dates)
-    part = Slice(VIEW, days, SCALES, {}, frozenset(SETS), frozenset(goes_on), kept_states(VIEW))
-    rows, checkpoint = [], {}
-    for batch in feature_batches(batches(records, rng), part):
+    part: Slice, records: list[dict[str, object]], rng: Random
+) -> tuple[list[tuple[object, ...]], dict[int, pa.Table]]:
+    """Rows, and the checkpoint of each day that is kept."""
+    part = replace(part, kept=kept_states(VIEW), stored=NUMBERS)
+    rows, kept = [], defaultdict(lambda: [KEPT.empty_table()])
+    for of, batch in feature_batches(batches(records, rng), part, 3):
+        if of == "kept":
+            (place,) = {tuple(row[name] for name in PLACE) for row in batch.to_pylist()} or {None}
+            if place:
+                assert place[1:] == (part.stage, 3)
+                kept[(place[0] - EPOCH).days].append(pa.Table.from_batches([batch]).select(KEPT.names).cast(KEPT))
+            continue
         for row in batch.to_pylist():
-            kept_here = row.pop("_states")
-            if kept_here is not None:
-                assert row["who"] not in checkpoint
-                checkpoint[row["who"]] = kept_here
-            if row["feature_date"] is not None:
-                assert (kept_here is not None) == ((row["feature_date"] - EPOCH).days == dates[-1])
-                values = [
-                    row[name] for name in ("who", "feature_date", *(each.name for each in VIEW.aggregates), "plan")
-                ]
-                rows.append(tuple((each - EPOCH).days if isinstance(each, date) else each for each in values))
-    return rows, checkpoint
+            values = [row[name] for name in ("who", "feature_date", *(each.name for each in VIEW.aggregates), "plan")]
+            rows.append(tuple((each - EPOCH).days if isinstance(each, date) else each for each in values))
+    return rows, {day: pa.concat_tables(found) for day, found in kept.items()}
 
 
-def resumed(checkpoint: dict[str, dict[str, int]]) -> list[dict[str, object]]:
-    return [{"who": who, "_kind": -1, "_states": kept} for who, kept in checkpoint.items()]
+def slice_of(days: Sequence[int], **more: object) -> Slice:
+    return Slice(VIEW, tuple(EPOCH + timedelta(days=day) for day in days), SCALES, {}, **more)  # type: ignore[arg-type]
 
 
 def cells(rows: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:
@@ -143,26 +151,89 @@ def cells(rows: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:
     return [tuple(row[place] for place in places) for row in rows]
 
 
+def life(version: Version) -> dict[str, object]:
+    days = {"_from": version.first, "_until": version.end}
+    return {"who": version.who, "_kind": 0, "plan": version.plan, **days}
+
+
+def joined(versions: Iterable[Version]) -> list[Version]:
+    """Of every entity one life without an end, as from the first of its events."""
+    firsts: dict[str, int] = {}
+    for each in versions:
+        firsts[each.who] = min(each.first, firsts.get(each.who, each.first))
+    # A fact table has no attributes.
+    return [Version(who, first, None, None) for who, first in firsts.items()]  # type: ignore[arg-type]
+
+
+def misheard(versions: list[Version], rng: Random, *, joins: bool) -> list[Version]:
+    """What was said of members at first: of some another begin, plan or end, of some nothing."""
+    found = []
+    for each in versions:
+        kind = rng.random()
+        if joins:
+            later = replace(each, first=each.first + rng.randint(1, 5))
+            found += [] if kind < 0.1 else [later if kind < 0.3 else each]
+        elif kind < 0.1:
+            found.append(replace(each, plan="z"))
+        elif kind < 0.2 and (each.end is None or each.end > each.first + 1):
+            found.append(replace(each, first=each.first + 1))
+        elif kind > 0.1:
+            found.append(each)
+    return found
+
+
+def told(before: list[Version], now: list[Version], days: range, *, joins: bool) -> list[dict[str, object]]:
+    """What a stream says of members beside a checkpoint that knows those of the day before."""
+    found = []
+    for who in {each.who for each in (*before, *now)}:
+        known, lives = ([each for each in versions if each.who == who] for versions in (before, now))
+        if joins:
+            found += [life(each) for each in lives if each not in known]
+        elif known != lives or any(each.first in days or each.end in days for each in lives):
+            never = {"who": who, "_kind": 0, "_from": NEVER, "_until": NEVER}
+            found += [life(each) for each in lives] or [never]
+    return found
+
+
 @pytest.mark.parametrize("share", range(10))
 def test_increments_equal_the_definitions(share: int) -> None:
     for seed in range(share, HISTORIES // TOGETHER, 10):
         rng = Random(-seed - 1)
         history = drawn(Random(seed), TOGETHER)
-        # Days that follow each other: a checkpoint is of the day before.
+        joins, knows = rng.random() < 0.3, rng.random() < 0.5
+        now = joined(history.versions) if joins else history.versions
+        before = misheard(now, rng, joins=joins)
+        log = Log(history, rng)
         dates = list(range(history.dates[0], history.dates[-1] + 1))
         cut = rng.randint(1, len(dates))
-        log = Log(history, rng)
-        members = [
-            {"who": each.who, "_kind": 0, "_counted": False, "_from": each.first, "_until": each.end, "plan": each.plan}
-            for each in history.versions
+        kept_on = sorted({dates[cut - 1], *rng.sample(dates[:cut], min(cut, 2))})
+        first = [record for kind in SETS for record in tiles(log.first[kind], kind, 4)]
+        part = slice_of(
+            dates[:cut], joins=joins, kept_on=tuple(EPOCH + timedelta(days=day) for day in kept_on), stage=seed
+        )
+        rows, checkpoints = computed(part, [*map(life, before), *first], rng)
+        assert set(checkpoints) <= set(kept_on)
+        # Any day before will do, and of the dates after it not all are wanted.
+        since = rng.choice(kept_on)
+        wanted = sorted(rng.sample(dates[cut:], rng.randint(1, len(dates) - cut))) if cut < len(dates) else []
+        if not wanted:
+            continue
+        goes_on = {kind for kind in RESUMABLE if not (log.taken_back and has_days(SETS[kind])) and rng.random() < 0.8}
+        lives = told(before, now, range(since + 1, wanted[-1] + 1), joins=joins) if knows else [*map(life, now)]
+        # In a scope only some matter, and the stream says nothing of the others.
+        some = {each.who for each in now if rng.random() < 0.5} if not knows and rng.random() < 0.3 else None
+        stored = [
+            record for kind in SETS for record in (*tiles(log.first[kind], kind, 4), *tiles(log.second[kind], kind, 5))
         ]
-        first = [record for kind in SETS for record in tiles(log.first[kind], kind, counted=False)]
-        _, checkpoint = computed(dates[:cut], [*members, *first], rng)
-        goes_on = {kind for kind in RESUMABLE if not (log.taken_back and has_days(SETS[kind]))}
-        records = [*members, *resumed(checkpoint)]
-        for kind in SETS:
-            records += tiles(log.first[kind], kind, counted=kind in goes_on)
-            records += tiles(log.second[kind], kind, counted=False)
-        after = [] if cut == len(dates) else computed(dates[cut:], records, rng, goes_on)[0]
-        expected = naive(History(history.versions, history.sales, history.claims, dates[cut:]))
-        assert after == cells(expected), f"seed {seed}"
+        checkpoint = checkpoints.get(since, KEPT.empty_table())
+        resumed = Resumed(since, 4, frozenset(goes_on), lambda _, found=checkpoint: found, members=knows)
+        if some is None and rng.random() < 0.5:
+            # The worker has read them itself.
+            rng.shuffle(stored)
+            read = pa.Table.from_pylist(stored, STREAM)
+            resumed, stored = replace(resumed, tiles=lambda _, found=read: found), []
+        part = slice_of(wanted, joins=joins, resumed=resumed, told=STREAM if some is None else None)
+        records = [record for record in (*lives, *stored) if some is None or record["who"] in some]
+        after, _ = computed(part, records, rng)
+        expected = cells(naive(History(now, history.sales, history.claims, wanted)))
+        assert after == [row for row in expected if some is None or row[0] in some], f"seed {seed}"

@@ -16,7 +16,8 @@ from tests.property.definitions import EPOCH, VIEW, Event, History, drawn, hashe
 from headwater.config.aggregates import Aggregate
 from headwater.config.rows import CalendarPart, ColumnValue, DaysBetween
 from headwater.features.algebra import State, operation
-from headwater.features.blocks import Slice, blocks, feature_batches
+from headwater.features.blocks import blocks
+from headwater.features.slices import Slice, feature_batches
 from headwater.features.tilesets import TileSet, tile_sets
 
 HISTORIES = 10_000 if os.environ.get("HEADWATER_SOAK") else 1_000
@@ -125,7 +126,6 @@ SCHEMA = pa.schema(
         ("_kind", pa.int32()),
         ("_from", pa.int64()),
         ("_until", pa.int64()),
-        ("_counted", pa.bool_()),
         ("plan", pa.string()),
         ("_key", pa.string()),
         ("_time", pa.int64()),
@@ -148,7 +148,8 @@ def computed(history: History, rng: Random, pieces: int = 2) -> list[tuple[objec
     dates = tuple(EPOCH + timedelta(days=day) for day in history.dates)
     part = Slice(VIEW, dates, SCALES, {})
     rows = []
-    for batch in feature_batches(stream(records(history, rng, pieces), rng), part):
+    for of, batch in feature_batches(stream(records(history, rng, pieces), rng), part):
+        assert of == "rows"
         for row in batch.to_pylist():
             rows.append(tuple((value - EPOCH).days if isinstance(value, date) else value for value in row.values()))
     return rows
@@ -201,7 +202,8 @@ def test_no_entity_is_split() -> None:
         rng = Random(seed)
         most = rng.randint(1, 4)
         batches = stream(list(found), rng)
-        cut = [t["who"].to_pylist() for t in blocks(batches, "who", entities=most, records=rng.randint(1, 12))]
+        found_blocks = blocks(batches, "who", most, records=rng.randint(1, 12))
+        cut = [[each.names[place].as_py() for place in each.entity] for each in found_blocks]
         assert [who for block in cut for who in block] == list("aaaabbcdddde")
         assert all(len(set(block)) <= most for block in cut)
         assert sum(len(set(block)) for block in cut) == 5

@@ -13,13 +13,11 @@ from chispa.dataframe_comparer import assert_df_equality
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import types as T
 from tests.spark.test_windows import PEOPLE, SALES, VIEW, instant
 
 from headwater.config.features import FeatureView
 from headwater.errors import Unproven
 from headwater.features.computed import Computed, computed_by_spark
-from headwater.features.tilesets import STATES
 from headwater.features.windows import Wanted, feature_rows
 from headwater.outcome import as_headwater_error
 from headwater.tables.delta import (
@@ -94,8 +92,7 @@ def location(tmp_path: Path) -> str:
 
 
 def created(spark: SparkSession, computed: Computed, location: str) -> str:
-    named = [field for field in computed.schema.fields if field.name != STATES]
-    ensure_table(spark, staged_spec(location, T.StructType(named)))
+    ensure_table(spark, staged_spec(location, computed.schema))
     return location
 
 

@@ -17,8 +17,8 @@ from tests.plans import moved
 from tests.spark.test_stored_tiles import FIRST, HISTORY, KEYS, Lake, Silver, naive
 
 from headwater.errors import DataRejected
+from headwater.features.increment import Stored, stored_records, wanted_parts
 from headwater.features.kernel import Span, day_number
-from headwater.features.stored import Stored, stored_records
 from headwater.pipelines.backfill import plan_backfill
 from headwater.pipelines.pipeline import run_stage
 from headwater.pipelines.run import run_plan
@@ -66,7 +66,7 @@ def test_what_cannot_be_taken_up_is_refused_and_a_feed_that_is_gone_begun_anew(
         assert only_adds(location, after, after=0)
         assert only_adds(location, version(location), after=after) == (table not in corrected)
     with monkeypatch.context() as patched:
-        patched.setattr("headwater.pipelines.tiles.append_once", overflows)
+        patched.setattr("headwater.pipelines.tiles.append_rows_once", overflows)
         assert refused(runtime).code == "value_out_of_range"
     gone = min(corrected)
     shutil.rmtree(Path(lake.project.path("silver", gone)) / "_change_data")
@@ -105,8 +105,9 @@ def scanned_once(spark: SparkSession, runtime: Runtime) -> None:
     sets, location = stored_sets(runtime), runtime.project.path("tiles", runtime.project.view.name)
     log = spark.read.format("delta").load(location)
     span = Span(day_number(FIRST), day_number(FIRST))
-    stored = Stored(log, {each.tiles.kind: each.id for each in sets})
-    (scanned,) = moved(stored_records(stored, [each.tiles for each in sets], "user_id", span)).scanned
+    stored = Stored(log, {each.tiles.kind: each.id for each in sets}, buckets=2)
+    parts = wanted_parts(stored.kinds, [each.tiles for each in sets], None, span)
+    (scanned,) = moved(stored_records(stored, log, parts, "user_id")).scanned
     files = pa.table(DeltaTable(location).get_add_actions(flatten=True)).to_pylist()
     within = {}
     for each in sets:

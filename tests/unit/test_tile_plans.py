@@ -15,16 +15,18 @@ from headwater.errors import DataRejected
 from headwater.pipelines import run
 from headwater.pipelines.backfill import plan_backfill
 from headwater.pipelines.explain import describe
+from headwater.pipelines.increment import tiles_for
 from headwater.pipelines.steps import (
     REJECTED,
     PlannedStep,
     Runtime,
     StageDates,
     TileChanges,
+    TilesSeen,
     UpdateTiles,
     to_payload,
 )
-from headwater.pipelines.tiles import plan_tiles, stored_sets, tiles_for
+from headwater.pipelines.tiles import plan_tiles, stored_sets
 
 DAY = date(2024, 1, 1)
 TABLES = ("support_tickets", "transactions", "user_behavior")
@@ -51,11 +53,16 @@ def take_up(runtime: Runtime) -> None:
     """Do what is planned, as far as the ledger can tell."""
     work = planned(runtime)
     begun = runtime.ledger.begin(work.stream, to_payload(work.step))
-    runtime.ledger.commit(begun, {"tiles_version": begun.n, "taken_back": []})
+    runtime.ledger.commit(begun, {"tiles_version": begun.n, "taken_back": [], "rows": 1})
 
 
 def ids(runtime: Runtime) -> dict[str, str]:
     return {each.table: each.id for each in stored_sets(runtime)}
+
+
+def seen(runtime: Runtime) -> TilesSeen | None:
+    """What a stage batch of the day would take from the log."""
+    return tiles_for(runtime, [DAY], [], {"customers": 0}, None)
 
 
 def refuse(runtime: Runtime, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +79,8 @@ def refuse(runtime: Runtime, code: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def runtime(runtime: Runtime) -> Runtime:
-    """Tiles are stored from the first byte on."""
+    """Tiles are stored from the first byte on; the dimension is there."""
+    silver(runtime, ["customers"])
     environment = runtime.project.environment.model_copy(update={"tiles_from_mb": 0})
     return replace(runtime, project=replace(runtime.project, environment=environment))
 
@@ -158,15 +166,15 @@ def test_a_batch_whose_values_do_not_fit_is_closed_and_planned_again(
         assert (state.open, state.last_n) == (None, n + 1)
         assert REJECTED in state.commits[-1].facts
         assert changes(runtime) == wanted
-        seen = tiles_for(runtime, [DAY], keeps=True)
-        assert seen is not None
-        assert (seen.batch, seen.silver["transactions"]) == (1, 0)
+        found = seen(runtime)
+        assert found is not None
+        assert (found.batch, found.silver["transactions"]) == (1, 0)
 
 
 def test_a_log_that_holds_nothing_yet_is_none(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     silver(runtime)
     refuse(runtime, "value_out_of_range", monkeypatch)
-    assert tiles_for(runtime, [DAY], keeps=True) is None
+    assert seen(runtime) is None
     assert {each.after for each in changes(runtime)} == {None}
 
 
@@ -193,7 +201,7 @@ def test_a_table_that_was_made_anew_has_other_tiles(runtime: Runtime) -> None:
     shutil.rmtree(runtime.project.path("silver", "transactions"))
     silver(runtime, ["transactions"])
     for upto in (0, 1, 2):
-        assert tiles_for(runtime, [DAY], keeps=True) is None
+        assert seen(runtime) is None
         assert [(each.table, each.after, each.upto) for each in changes(runtime)] == [("transactions", None, upto)]
         silver(runtime, ["transactions"])
 

@@ -12,14 +12,16 @@ from typing import TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.blocks import Slice, feature_batches
-from headwater.features.tilesets import STATES
+from headwater.features.slices import Made, Slice, feature_batches
 
 Batches: TypeAlias = Iterable[pa.RecordBatch]
+# From the batches of a partition, and its number, to what is made of them; texts may be dictionaries.
+Make: TypeAlias = Callable[[Batches, int], Made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +30,55 @@ class Computed:
 
     Attributes:
         records: a frame.
-        make: from the batches of a partition of it to those of the rows; texts may be dictionaries.
+        make: what a worker does with a partition of it.
         schema: of the rows.
+        kept: of what is kept beside them, if something is.
+        in_order: a column whose values come in order and hardly repeat, if there is one.
     """
 
     records: DataFrame
-    make: Callable[[Batches], Iterator[pa.RecordBatch]]
+    make: Make
     schema: T.StructType
+    kept: T.StructType | None = None
+    in_order: str | None = None
 
     @property
     def rows(self) -> DataFrame:
-        """The rows as a frame."""
+        """The rows as a frame, without what is kept beside them."""
         return self.records.mapInArrow(partial(_plain, make=self.make), self.schema)
 
 
 def computed_by_spark(rows: DataFrame) -> Computed:
     """Rows that are a frame already."""
-    return Computed(rows, iter, rows.schema)
+    return Computed(rows, _as_they_are, rows.schema)
 
 
-def published_batches(batches: Batches, part: Slice, stale: Mapping[date, Sequence[str]]) -> Iterator[pa.RecordBatch]:
+def partition() -> int:
+    """The number of the partition that a worker is at."""
+    context = TaskContext.get()
+    return context.partitionId() if context else 0
+
+
+def published_batches(batches: Batches, bucket: int, part: Slice, stale: Mapping[date, Sequence[str]]) -> Made:
     """Compute feature rows and put beside them what is the same for every entity of a date.
 
     Args:
         batches: as `feature_batches` takes them.
+        bucket: likewise.
         part: what to compute.
         stale: by date, the sources whose values are carried to it, sorted.
     """
     version = pa.array([part.view.pipeline_version])
-    for batch in feature_batches(batches, part):
+    for of, batch in feature_batches(batches, part, bucket):
+        if of == "kept":
+            yield of, batch
+            continue
         told = {
             "stale_sources": _stale_sources(batch[FEATURE_DATE], stale),
             "pipeline_version": pa.DictionaryArray.from_arrays(np.zeros(batch.num_rows, np.int32), version),
         }
         found = told | {name: batch[name] for name in batch.schema.names}
-        kept = [STATES] if part.kept else []
-        yield pa.RecordBatch.from_pydict({name: found[name] for name in (*part.view.columns, *kept)})
+        yield of, pa.RecordBatch.from_pydict({name: found[name] for name in part.view.columns})
 
 
 def _stale_sources(days: pa.Array, stale: Mapping[date, Sequence[str]]) -> pa.Array:
@@ -74,8 +89,16 @@ def _stale_sources(days: pa.Array, stale: Mapping[date, Sequence[str]]) -> pa.Ar
     return lists.take(pc.fill_null(place, len(stale)))
 
 
-def _plain(batches: Batches, make: Callable[[Batches], Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+def _as_they_are(batches: Batches, _bucket: int) -> Made:
+    for batch in batches:
+        yield "rows", batch
+
+
+def _plain(batches: Batches, make: Make) -> Iterator[pa.RecordBatch]:
     """Batches as Spark reads them: it knows no dictionaries."""
-    for batch in make(batches):
-        columns = [each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for each in batch.columns]
-        yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    for of, batch in make(batches, partition()):
+        if of == "rows":
+            columns = [
+                each.dictionary_decode() if pa.types.is_dictionary(each.type) else each for each in batch.columns
+            ]
+            yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

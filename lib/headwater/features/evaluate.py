@@ -3,7 +3,7 @@
 tiles (n: entity, days, states) ──intervals, kernel──> states (entities x dates) ──at the rows──> finished numbers
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
@@ -18,10 +18,10 @@ from headwater.features.keyed import distinct, most_frequent, pairs
 from headwater.features.records import Records, column_values, counts, days, merged_state
 from headwater.features.rolling import newest, newest_state
 from headwater.features.sketch import distinct_approx
-from headwater.features.tilesets import KEY, TIME, Grain, TileSet
+from headwater.features.tilesets import KEY, TIME, TileSet
 
-# States at the rows, the texts that values among them are places in, and what of them could be kept: whole grids.
-Found: TypeAlias = tuple[dict[str, Integers], pa.Array | None, dict[str, Integers]]
+# States at the rows, and the texts that values among them are places in.
+Found: TypeAlias = tuple[dict[str, Integers], pa.Array | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +33,16 @@ class Rows:
         entity: which entity of the block.
         column: which date of the span.
         version: which record of the block the row is made of.
-        ends: per entity of the block, the end of its records.
         span: the dates.
+        kept_on: at the end of which dates states are kept.
     """
 
     cells: Flags
     entity: Integers
     column: Integers
     version: Integers
-    ends: Integers
     span: Span
+    kept_on: Integers
 
     @property
     def day(self) -> Integers:
@@ -52,7 +52,7 @@ class Rows:
     @property
     def entities(self) -> int:
         """How many entities the block has."""
-        return len(self.ends)
+        return len(self.cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,20 @@ class Evaluated:
 
     Attributes:
         numbers: per feature, at every row.
-        last: per (feature, state), what was merged by the end of the last date; one per entity.
+        kept: by the name that checkpoints have for it, what was merged by the end of each date that is kept: entities x
+            dates.
     """
 
     numbers: Mapping[str, Numbers]
-    last: Mapping[tuple[str, str], Integers]
+    kept: Mapping[str, Integers]
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """A state that was merged over windows: at the rows, and at the end of the dates that are kept."""
+
+    at_rows: Integers
+    kept: Integers
 
 
 def evaluate(tile_set: TileSet, records: Records, rows: Rows, scales: Mapping[str, int]) -> Evaluated:
@@ -78,33 +87,29 @@ def evaluate(tile_set: TileSet, records: Records, rows: Rows, scales: Mapping[st
         scales: per feature, decimal places of the value it reads.
     """
     found: dict[str, Numbers] = {}
-    last: dict[tuple[str, str], Integers] = {}
+    merged: dict[str, _Merged] = {}
     day = rows.day
     for feature in tile_set.features:
-        states, labels, merged = _of_grain(tile_set.grain)(feature, tile_set, records, rows)
+        match tile_set.grain:
+            case "day":
+                states, labels = _of_windows(feature, tile_set, records, rows, merged)
+            case "value" | "register":
+                states, labels = _of_keys(feature, tile_set, records, rows)
+            case "event":
+                states, labels = _of_events(feature, tile_set, records, rows)
+            case _:
+                assert_never(tile_set.grain)
         numbers = operation(feature.op).finalize(states, day, scales[feature.name])
         enough = states["n"] >= feature.min_events
         found[feature.name] = replace(numbers, known=numbers.known & enough, labels=labels)
-        last |= {(feature.name, name): grid[:, -1] for name, grid in merged.items()}
-    return Evaluated(found, last)
+    return Evaluated(found, {name: each.kept for name, each in merged.items()})
 
 
-def _of_grain(grain: Grain) -> Callable[[Aggregate, TileSet, Records, Rows], Found]:
-    match grain:
-        case "day":
-            return _of_windows
-        case "value" | "register":
-            return _of_keys
-        case "event":
-            return _of_events
-        case _:
-            assert_never(grain)
-
-
-def _of_windows(feature: Aggregate, tile_set: TileSet, records: Records, rows: Rows) -> Found:
-    """States of a window."""
+def _of_windows(
+    feature: Aggregate, tile_set: TileSet, records: Records, rows: Rows, merged: dict[str, _Merged]
+) -> Found:
+    """States of a window; those that other features have as well are merged once."""
     found: dict[str, Integers] = {}
-    merged: dict[str, Integers] = {}
     labels = None
     for each in operation(feature.op).states:
         if each.is_pair:
@@ -112,10 +117,13 @@ def _of_windows(feature: Aggregate, tile_set: TileSet, records: Records, rows: R
             found[each.name], labels = _of_pairs(
                 each, columns, counts(feature, records, rows.entities, rows.span), rows
             )
-        else:
-            merged[each.name] = merged_state(feature, each, tile_set, records, rows.entities, rows.span)
-            found[each.name] = _at(rows, merged[each.name])
-    return found, labels, merged
+            continue
+        name = tile_set.kept[feature.name, each.name]
+        if name not in merged:
+            grid = merged_state(feature, each, tile_set, records, rows.entities, rows.span)
+            merged[name] = _Merged(_at(rows, grid), grid[:, rows.kept_on])
+        found[each.name] = merged[name].at_rows
+    return found, labels
 
 
 def _of_keys(feature: Aggregate, tile_set: TileSet, records: Records, rows: Rows) -> Found:
@@ -129,13 +137,13 @@ def _of_keys(feature: Aggregate, tile_set: TileSet, records: Records, rows: Rows
     key, labels = _coded(own.table[KEY].cast(pa.int64()) if is_number else own.table[KEY])
     of, over = pairs(own.entity, key), counts(feature, own, rows.entities, rows.span)
     if feature.op == "distinct":
-        return {"n": _at(rows, distinct(of, over))}, None, {}
+        return {"n": _at(rows, distinct(of, over))}, None
     if feature.op == "distinct_approx":
-        return {"n": _at(rows, distinct_approx(values, of, over))}, None, {}
+        return {"n": _at(rows, distinct_approx(values, of, over))}, None
     n, best = (_at(rows, grid) for grid in most_frequent(values, of, over))
     if not is_number:
-        return {"n": n, "value": best}, labels, {}
-    return {"n": n, "value": labels.to_numpy()[best] if len(labels) else best}, None, {}
+        return {"n": n, "value": best}, labels
+    return {"n": n, "value": labels.to_numpy()[best] if len(labels) else best}, None
 
 
 def _of_events(feature: Aggregate, tile_set: TileSet, records: Records, rows: Rows) -> Found:
@@ -144,7 +152,7 @@ def _of_events(feature: Aggregate, tile_set: TileSet, records: Records, rows: Ro
     values = [column_values(records.table[tile_set.places[feature.name, each.name][0]], each.monoid) for each in wanted]
     events = (records.entity, records.happened, days(records.table, TIME), *values)
     of = newest(events, (rows.entity, rows.day), feature.events or 0)
-    return {each.name: newest_state(each.monoid, own, of) for each, own in zip(wanted, values, strict=True)}, None, {}
+    return {each.name: newest_state(each.monoid, own, of) for each, own in zip(wanted, values, strict=True)}, None
 
 
 def _of_pairs(

@@ -124,7 +124,9 @@ def _running_total(values: NDArray[Number], over: Intervals) -> NDArray[Number]:
     grid = np.zeros(over.entities * width, values.dtype)
     np.add.at(grid, over.row * width + over.begin, values)
     np.subtract.at(grid, over.row * width + over.end, values)
-    total: NDArray[Number] = np.cumsum(grid.reshape(over.entities, width), axis=1)[:, : over.dates]
+    changes = grid.reshape(over.entities, width)[:, : over.dates]
+    # A single date has nothing to run along.
+    total: NDArray[Number] = np.cumsum(changes, axis=1) if over.dates > 1 else changes
     return total
 
 

@@ -19,8 +19,10 @@ import pyarrow.compute as pc
 
 from headwater.config.aggregates import Aggregate
 from headwater.features.algebra import State, filled
+from headwater.features.blocks import Block
+from headwater.features.checkpoints import Resumed
 from headwater.features.kernel import ALWAYS, NEVER, NOTHING, Flags, Integers, Intervals, Monoid, Span, intervals, state
-from headwater.features.tilesets import CHECKPOINT, COUNTED, FROM, KIND, STATES, UNTIL, TileSet
+from headwater.features.tilesets import BATCH, CHECKPOINT, FROM, KEY, KIND, STORED, TILES, TIME, UNTIL, TileSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +63,38 @@ class Records:
         )
 
 
-def records_of(block: pa.Table, entity: Integers, tile_set: TileSet, *, is_stored: bool, is_resumed: bool) -> Records:
-    """Take the records of a set out of a block: its tiles, and the checkpoints if it goes on from them."""
-    kind = block[KIND].to_numpy()
-    ours = (kind == tile_set.kind) | ((kind == CHECKPOINT) & is_resumed)
-    table = block.filter(pa.array(ours))
+def records_of(block: Block, tile_set: TileSet, stored_as: int | None, resumed: Resumed | None) -> Records:
+    """Take the records of a set out of a block: its tiles, and the checkpoints if it goes on from them.
+
+    Args:
+        block: records of every kind.
+        tile_set: whose are wanted.
+        stored_as: number of its tiles in the log; None: they are not stored.
+        resumed: what it may go on from.
+    """
+    kind, has = block.records[KIND].to_numpy(), set(block.records.column_names)
+    goes_on = resumed is not None and tile_set.kind in resumed.kinds
+    ours = kind == tile_set.kind
+    if stored_as is not None:
+        ours = (kind == STORED) & pc.equal(block.records[TILES], stored_as).fill_null(False).to_numpy()  # noqa: FBT003
+    states = {*tile_set.kept.values()} if goes_on else set[str]()
+    places = {place for columns in tile_set.places.values() for place in columns}
+    wanted = [name for name in (FROM, UNTIL, BATCH, KEY, TIME, *places, *states) if name in has]
+    ours |= (kind == CHECKPOINT) & goes_on
+    table = block.records.select(wanted).filter(pa.array(ours))
     is_checkpoint = kind[ours] == CHECKPOINT
-    kept: dict[str, Integers] = {}
-    if is_resumed:
-        states = table[STATES].combine_chunks()
-        kept = {name: pc.fill_null(pc.struct_field(states, name), 0).to_numpy() for name in {*tile_set.kept.values()}}
+    is_counted = np.zeros(len(table), np.bool_)
+    if resumed is not None and goes_on:
+        is_counted = pc.less_equal(table[BATCH], resumed.batch).fill_null(False).to_numpy()  # noqa: FBT003
+    kept: dict[str, Integers] = {name: pc.fill_null(table[name], 0).to_numpy() for name in states}
     return Records(
         table=table,
-        entity=entity[ours],
+        entity=block.entity[ours],
         happened=np.where(is_checkpoint, ALWAYS, days(table, FROM)),
         known=np.where(is_checkpoint, ALWAYS, days(table, UNTIL)),
         is_checkpoint=is_checkpoint,
-        is_counted=pc.fill_null(table[COUNTED], False).to_numpy(zero_copy_only=False),  # noqa: FBT003
-        is_stored=is_stored,
+        is_counted=is_counted,
+        is_stored=stored_as is not None,
         kept=kept,
     )
 

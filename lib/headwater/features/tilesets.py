@@ -19,12 +19,11 @@ from headwater.features.algebra import State, operation
 
 Grain: TypeAlias = Literal["day", "value", "register", "event"]
 
-# Columns of the stream: which kind of record, its days, the value or register of a keyed tile, the instant of an event,
-# and of a stored tile whether a checkpoint counts it already.
-KIND, FROM, UNTIL, KEY, TIME, COUNTED = "_kind", "_from", "_until", "_key", "_time", "_counted"
-# Of a checkpoint, the states of all sets that go on from it.
-STATES = "_states"
-MEMBER, CHECKPOINT = 0, -1
+# Columns of the stream: which kind of record, its days, the value or register of a keyed tile, the instant of an event;
+# of a stored tile which tiles it is of, by number, and the batch of the log that it came with.
+KIND, FROM, UNTIL, KEY, TIME, TILES, BATCH = "_kind", "_from", "_until", "_key", "_time", "_tiles", "_batch"
+# Kinds of records beside those of tile sets, which are numbered from 1.
+MEMBER, CHECKPOINT, STORED = 0, -1, -2
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class TileSet:
         for feature in self.features:
             for state in operation(feature.op).states:
                 merged = (self.places[feature.name, state.name], feature.window_days, feature.available)
-                found[feature.name, state.name] = names.setdefault(merged, f"{feature.name}__{state.name}")
+                found[feature.name, state.name] = names.setdefault(merged, f"_{feature.name}__{state.name}")
         return found
 
 

@@ -1,7 +1,8 @@
 """Feature rows for a set of dates in one pass: every event is read once, whatever the number of dates.
 
     population ──membership intervals──┐
-    events of each tile set ──tiles────┴─union──> shuffled by entity, sorted ──blocks (NumPy)──> rows
+    events of each tile set ──tiles────┼─union──> shuffled by entity, in order ──blocks (NumPy)──> rows
+    log of tiles ──what matters────────┘                                    checkpoint of the bucket ──┘
 
 One scan and one partial aggregation per tile set, one shuffle of what is left, and none of the rows, which are many
 times more than the tiles: they leave in order of (entity, date).
@@ -15,19 +16,23 @@ from functools import partial
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
-from headwater.contracts.schema import VALID_FROM, VALID_TO, spark_type
+from headwater.contracts.schema import spark_type
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.blocks import Slice
+from headwater.features.checkpoints import kept_schema
 from headwater.features.computed import Computed, published_batches
-from headwater.features.kernel import Span
-from headwater.features.rows import day_of, entity_type, value_scale
+from headwater.features.increment import Stored, stored_records, wanted_parts
+from headwater.features.kernel import Span, day_number
+from headwater.features.members import changed_members, members
+from headwater.features.rows import entity_type, value_scale
 from headwater.features.scope import cut_to, of_entities
-from headwater.features.stored import Stored, kept_states, stored_records
+from headwater.features.slices import Slice
+from headwater.features.stored import kept_states
 from headwater.features.tiles import tiles
-from headwater.features.tilesets import COUNTED, FROM, KIND, MEMBER, STATES, UNTIL
+from headwater.features.tilesets import KIND, MEMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,17 @@ class Wanted:
     Attributes:
         dates: at least one feature date.
         carried: by table, dates at which its source is stale; its group is left at the no-match values there.
-        scope: the entities, and the days of each (`scope.changed_entities`); None for all there are. Beside it no
-            checkpoint is stored, which is one of all entities.
+        scope: the entities, and the days of each (`scope.changed_entities`); None for all there are.
+        kept_on: the dates at whose end a checkpoint is kept beside the rows; none beside a scope, for it is of all
+            entities.
+        stage: number of the batch, which checkpoints are found by.
     """
 
     dates: Sequence[date]
     carried: Mapping[str, Sequence[date]] = field(default_factory=dict)
     scope: DataFrame | None = None
+    kept_on: Sequence[date] = ()
+    stage: int = 0
 
 
 def feature_rows(
@@ -63,9 +72,10 @@ def feature_rows(
         stored: the log of tiles, for the tile sets it has; they need no silver rows.
 
     Returns:
-        The view's columns in published order; one row per (entity, feature_date). Where stored tiles keep them, also
-        `_states` of the last date: the next checkpoint, for which an entity without a row gets one without a date.
+        The view's columns in published order; one row per (entity, feature_date). What is kept beside them is
+        `kept_schema`.
     """
+    checkpoint = stored.checkpoint if stored else None
     part = Slice(
         view=view,
         dates=tuple(sorted(wanted.dates)),
@@ -75,35 +85,64 @@ def feature_rows(
             for feature in group.features
         },
         carried={table: tuple(days) for table, days in wanted.carried.items()},
-        stored=frozenset(stored.kinds) if stored else frozenset(),
-        resumed=stored.checkpoint.kinds if stored and stored.checkpoint else frozenset(),
-        kept=kept_states(view) if stored and stored.keeps else {},
+        joins=contracts[view.population.table].kind == "fact",
+        stored={kind: stored.numbers[tiles] for kind, tiles in stored.kinds.items()} if stored else {},
+        resumed=checkpoint.resumed if checkpoint else None,
+        kept=kept_states(view) if wanted.kept_on else {},
+        kept_on=tuple(sorted(wanted.kept_on)),
+        stage=wanted.stage,
     )
+    stream = _stream(part, contracts, silver, wanted, stored)
+    if stored and (checkpoint or wanted.kept_on):
+        # The worker of a bucket has to find it again another day.
+        together = stream.repartition(stored.buckets, view.entity)
+    else:
+        together = stream.repartition(view.entity)
+    together = together.sortWithinPartitions(view.entity)
+    part = replace(part, told=to_arrow_schema(together.schema) if wanted.scope is None else None)
+    make = partial(published_batches, part=part, stale=_stale_sources(part.carried, contracts))
+    kept = checkpoint_schema(view, contracts) if wanted.kept_on else None
+    in_order = view.entity if len(part.dates) == 1 else None
+    return Computed(together, make, published_schema(view, contracts), kept, in_order)
+
+
+def _stream(
+    part: Slice,
+    contracts: Mapping[str, TableContract],
+    silver: Mapping[str, DataFrame],
+    wanted: Wanted,
+    stored: Stored | None,
+) -> DataFrame:
+    """Membership, and the records of every tile set."""
+    view, dates = part.view, Span(day_number(part.dates[0]), day_number(part.dates[-1]))
     population = contracts[view.population.table]
     if (scope := wanted.scope) is not None:
         silver = {name: of_entities(rows, contracts[name].entity, scope) for name, rows in silver.items()}
-        stored = replace(stored, log=of_entities(stored.log, view.entity, scope)) if stored else None
-    members = _members(silver[population.name], population, view, part.span)
-    stream = members if scope is None else cut_to(members, scope)
+        stored = replace(stored, log=stored.log and of_entities(stored.log, view.entity, scope)) if stored else None
+    checkpoint = stored.checkpoint if stored else None
+    if checkpoint is None or not checkpoint.resumed.members:
+        stream = members(silver[population.name], population, view, part.span)
+    else:
+        stream = changed_members(silver[population.name], population, view, part.span, checkpoint.changes)
+    stream = stream if scope is None else cut_to(stream, scope)
     for tile_set in part.tile_sets:
         contract = contracts[tile_set.group.table]
         if tile_set.kind in part.stored:
             continue
-        tiled = tiles(silver[contract.name], tile_set, contract, part.span)
+        tiled = tiles(silver[contract.name], tile_set, contract, dates)
         entity = F.col(f"`{contract.entity}`").cast(stream.schema[view.entity].dataType)
         named = tiled.withColumn(contract.entity, entity).withColumnRenamed(contract.entity, view.entity)
         stream = stream.unionByName(named.withColumn(KIND, F.lit(tile_set.kind)), allowMissingColumns=True)
-    if stored:
-        sets = [tile_set for tile_set in part.tile_sets if tile_set.kind in stored.kinds]
-        records = stored_records(stored, sets, view.entity, part.span)
+    if stored and stored.log is not None:
+        parts = wanted_parts(stored.kinds, part.tile_sets, checkpoint, dates)
+        records = stored_records(stored, stored.log, parts, view.entity)
         stream = stream.unionByName(records, allowMissingColumns=True)
-    together = stream.repartition(view.entity).sortWithinPartitions(view.entity, KIND)
-    schema = published_schema(view, contracts)
-    if part.kept:
-        states = [T.StructField(name, T.LongType()) for name in part.kept]
-        schema = T.StructType([*schema.fields, T.StructField(STATES, T.StructType(states))])
-    stale = _stale_sources(part.carried, contracts)
-    return Computed(together, partial(published_batches, part=part, stale=stale), schema)
+    known = stream.where(F.col(view.entity).isNotNull())
+    if checkpoint is None:
+        return known
+    # Of a stream without a row Spark makes no partitions, and no worker would look at its bucket.
+    nobody = stream.sparkSession.range(1).select(F.lit(MEMBER).alias(KIND))
+    return known.unionByName(nobody, allowMissingColumns=True)
 
 
 def _stale_sources(
@@ -119,31 +158,18 @@ def _stale_sources(
 
 def published_schema(view: FeatureView, contracts: Mapping[str, TableContract]) -> T.StructType:
     """The view's published columns as Spark types them."""
-    members = contracts[view.population.table]
-    declared = {column.name: spark_type(column.type) for column in members.columns}
-    types: dict[str, T.DataType] = {view.entity: entity_type(view, contracts), FEATURE_DATE: T.DateType()}
+    types = _named_types(view, contracts) | {FEATURE_DATE: T.DateType()}
     types |= {feature.name: spark_type(feature.type) for feature in view.features}
-    types |= {name: declared[name] for name in view.attributes}
     types |= {"stale_sources": T.ArrayType(T.StringType()), "pipeline_version": T.StringType()}
     return T.StructType([T.StructField(name, types[name]) for name in view.columns])
 
 
-def _members(rows: DataFrame, contract: TableContract, view: FeatureView, span: Span) -> DataFrame:
-    """The days on which an entity has a row, by the version that is valid at their end; `_until` is the first without.
+def checkpoint_schema(view: FeatureView, contracts: Mapping[str, TableContract]) -> T.StructType:
+    """What is kept beside the rows."""
+    return kept_schema(view, _named_types(view, contracts))
 
-    From a dimension: where the version's start date has come. From a fact table: from the entity's first event on.
-    """
-    since = day_of(view.population.since)
-    entity = F.col(f"`{contract.entity}`").alias(view.entity)
-    kind, counted = F.lit(MEMBER).alias(KIND), F.lit(False).alias(COUNTED)  # noqa: FBT003
-    if contract.kind == "fact":
-        first = rows.groupBy(entity).agg(F.min(since).alias(FROM))
-        return first.select(view.entity, kind, counted, FROM, F.lit(None).cast("bigint").alias(UNTIL)).where(
-            F.col(FROM) <= span.last
-        )
-    # Of versions that follow each other within a day the last one stands at its end, and the others are empty.
-    begin, until = F.greatest(since, day_of(VALID_FROM)), day_of(VALID_TO)
-    members = rows.where(since.isNotNull()).select(
-        entity, kind, counted, begin.alias(FROM), until.alias(UNTIL), *view.attributes
-    )
-    return members.where((F.col(FROM) <= span.last) & (F.col(UNTIL).isNull() | (F.col(UNTIL) > span.first)))
+
+def _named_types(view: FeatureView, contracts: Mapping[str, TableContract]) -> dict[str, T.DataType]:
+    """Types of the entity and the attributes."""
+    declared = {column.name: spark_type(column.type) for column in contracts[view.population.table].columns}
+    return {view.entity: entity_type(view, contracts)} | {name: declared[name] for name in view.attributes}

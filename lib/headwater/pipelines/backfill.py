@@ -15,11 +15,12 @@ from headwater.errors import ConfigError
 from headwater.pipelines.audit import plan_audit, require_passed
 from headwater.pipelines.batches import last_batches
 from headwater.pipelines.gold import is_staged, silver_versions
+from headwater.pipelines.increment import tiles_for
 from headwater.pipelines.publication import plan_publish, plan_unfinished_publication
-from headwater.pipelines.published import by_date, entities, of_present_definitions, publications_of
+from headwater.pipelines.published import by_date, entities, of_present_definitions, publications_of, published_dates
 from headwater.pipelines.run import run_plan, run_planned
 from headwater.pipelines.steps import Plan, PlannedStep, Runtime, StageDates, TilesSeen, unfinished
-from headwater.pipelines.tiles import plan_tiles, tiles_for
+from headwater.pipelines.tiles import plan_tiles
 from headwater.state.streams import Commit
 
 
@@ -74,8 +75,9 @@ def _plan_slice(runtime: Runtime, first: date, last: date, rows: int) -> Plan:
         return Plan(title, (), (f"{first} .. {last} is published by these definitions",))
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
     *later, part = slices(due, entities(runtime), rows)
-    tiles = tiles_for(runtime, part, keeps=False)
-    batches, versions = _taken_up(runtime, tiles), silver_versions(runtime)
+    versions = silver_versions(runtime)
+    tiles = tiles_for(runtime, part, (), versions, max(published_dates(publications_of(runtime)), default=None))
+    batches = _taken_up(runtime, tiles)
     step = StageDates(
         view=view.name,
         pipeline_version=view.pipeline_version,

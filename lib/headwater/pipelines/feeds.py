@@ -8,11 +8,12 @@ from datetime import timedelta
 from pyspark.sql import DataFrame
 
 from headwater.errors import DataRejected
-from headwater.features.stored import as_inserts
+from headwater.features.log import as_inserts
 from headwater.pipelines.late import TableChanges
 from headwater.pipelines.refusals import versions_kept
 from headwater.pipelines.steps import Runtime
-from headwater.tables.delta import read_at, read_changes
+from headwater.tables.delta import read_at
+from headwater.tables.feed import changed_rows
 
 # Of a batch that was closed for it, so that the next one begins anew.
 FEED_GONE = "change_feed_gone"
@@ -25,7 +26,7 @@ def read_feed(change: TableChanges, runtime: Runtime) -> DataFrame:
     spark, location = runtime.session(), runtime.project.path("silver", change.table)
     if change.after is None:
         return as_inserts(read_at(spark, location, change.upto))
-    return read_changes(spark, location, change.upto, after=change.after)
+    return changed_rows(spark, location, change.upto, after=change.after)
 
 
 @contextmanager

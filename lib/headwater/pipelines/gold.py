@@ -6,7 +6,8 @@
 Every decision here reads the ledger and table versions only.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -14,13 +15,18 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
+from headwater.config.features import FeatureView
 from headwater.errors import DataRejected
 from headwater.features.asof import FEATURE_DATE
 from headwater.features.carry import carry_forward
 from headwater.features.computed import Computed, computed_by_spark
 from headwater.features.scope import kept
+from headwater.features.tilesets import tile_sets
 from headwater.features.windows import Wanted, feature_rows, published_schema
 from headwater.pipelines.batches import last_batches
+from headwater.pipelines.checkpoints import checkpoints_there, kept_beside
+from headwater.pipelines.feeds import feeds_kept
+from headwater.pipelines.increment import stored, tiles_for
 from headwater.pipelines.published import by_date, publications_of
 from headwater.pipelines.refusals import fitting
 from headwater.pipelines.repair import affected, changed_scope, repair_of, words
@@ -35,9 +41,9 @@ from headwater.pipelines.steps import (
     require_same,
     unfinished,
 )
-from headwater.pipelines.tiles import stored, tiles_for
 from headwater.state.streams import StreamState
 from headwater.tables.delta import Batch, ensure_table, find, read_at, record_count, version
+from headwater.tables.files import list_files, read_files
 from headwater.tables.publish import staged_spec
 from headwater.tables.staging import replace_rows_once
 
@@ -74,14 +80,17 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
     if not ready and missing_silver(runtime):
         due = sorted({*whole, *found.by_entity})
         return Plan(title, (), (f"{len(due)} dates {due[0]} .. {due[-1]}, once there is silver",))
-    keeps = bool(whole) and whole[-1] >= max(published, default=whole[-1])
-    tiles = tiles_for(runtime, whole or found.by_entity, keeps=keeps)
-    versions = silver_versions(runtime) | (tiles.silver if tiles else {})
+    versions = silver_versions(runtime)
+    tiles = tiles_for(runtime, whole, found.by_entity, versions, max(published, default=None))
+    versions |= tiles.silver if tiles else {}
     repair = repair_of(runtime, found, versions)
     dates = tuple(sorted({*whole, *(repair.dates if repair else ())}))
     if not dates:
         return Plan(title, (), ("late rows wait for tiles to take them up", *map(words, found.late)))
     carried = carried_dates(runtime, dates, published) if ready else {}
+    if tiles and carried:
+        # Such rows pass through Spark once more, and their states do not.
+        tiles = tiles.model_copy(update={"kept_on": ()})
     step = StageDates(
         view=view.name,
         pipeline_version=view.pipeline_version,
@@ -132,32 +141,53 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
         require_same("feature view", step.pipeline_version, view.pipeline_version, batch.id)
         spark = runtime.session()
         ensure_table(spark, staged_spec(location, published_schema(view, project.tables)))
-        with changed_scope(step.repair, runtime) as scope, fitting(view.name):
-            parts = _parts(step, scope, runtime)
-            written = replace_rows_once(parts, location, (view.entity, FEATURE_DATE), batch)
+        with changed_scope(step.repair, runtime) as scope, _all_there(step, runtime):
+            parts = _parts(step, batch, scope, runtime)
+            kept = kept_beside(step, runtime)
+            written = replace_rows_once(parts, location, (view.entity, FEATURE_DATE), batch, kept)
     # Beside the rows there are states of who has none, and the scope of a repair: without a date.
     rows = record_count(location, at=written.version, known=FEATURE_DATE)
     runtime.log.write("feature_computed", data_source=view.name, record_count=rows, dates=len(step.dates))
     return {"rows": rows, "staged_version": written.version, "stale": sorted(step.carried)}
 
 
-def _parts(step: StageDates, scope: DataFrame | None, runtime: Runtime) -> list[Computed]:
+@contextmanager
+def _all_there(step: StageDates, runtime: Runtime) -> Iterator[None]:
+    """Raise what does not fit, and what is gone, as what it is."""
+    changes = [seen.changes for seen in (step.tiles.checkpoint,) if seen and seen.changes] if step.tiles else []
+    with fitting(step.view), feeds_kept(changes), checkpoints_there(runtime):
+        yield
+
+
+def _parts(step: StageDates, batch: Batch, scope: DataFrame | None, runtime: Runtime) -> list[Computed]:
     """Every row of the whole dates; of the others those in the scope, and the scope itself for who comes after."""
-    spark, project, view = runtime.session(), runtime.project, runtime.project.view
-    silver = {table: read_at(spark, project.path("silver", table), at) for table, at in step.versions.items()}
-    log = stored(step.tiles, runtime) if step.tiles else None
+    spark, project, view, seen = runtime.session(), runtime.project, runtime.project.view, step.tiles
+    silver = {table: _silver(table, step.versions[table], runtime) for table in _read(step, view)}
     parts = []
     if step.whole:
-        parts.append(feature_rows(view, project.tables, silver, Wanted(step.whole, step.carried), log))
+        log = stored(seen, step.whole, seen.checkpoint, runtime, of_all=True) if seen else None
+        wanted = Wanted(step.whole, step.carried, kept_on=seen.kept_on if seen else (), stage=batch.n)
+        parts.append(feature_rows(view, project.tables, silver, wanted, log))
     if step.repair and scope is not None:
-        log = replace(log, checkpoint=None, keeps=False) if log else None
-        repaired = Wanted(step.repair.dates, step.carried, scope)
-        parts.append(feature_rows(view, project.tables, silver, repaired, log))
+        log = stored(seen, step.repair.dates, seen.repaired_from, runtime, of_all=False) if seen else None
+        parts.append(feature_rows(view, project.tables, silver, Wanted(step.repair.dates, step.carried, scope), log))
     if step.cached:
         history = read_at(spark, project.path("gold", view.name), step.cached.version)
         recent = history.where(F.col(FEATURE_DATE) >= F.lit(step.cached.since))
         parts = [computed_by_spark(carry_forward(part.rows, recent, view, step.carried)) for part in parts]
     return parts if scope is None else [*parts, computed_by_spark(kept(scope))]
+
+
+def _read(step: StageDates, view: FeatureView) -> list[str]:
+    """The silver tables that rows are computed from: the population's, and those whose tiles are not stored."""
+    stored_kinds = step.tiles.kinds if step.tiles else {}
+    groups = [each.group.table for each in tile_sets(view) if each.kind not in stored_kinds]
+    return list(dict.fromkeys([view.population.table, *groups]))
+
+
+def _silver(table: str, at: int, runtime: Runtime) -> DataFrame:
+    location = runtime.project.path("silver", table)
+    return read_files(runtime.session(), location, at, list_files(location, at))
 
 
 def _cached(

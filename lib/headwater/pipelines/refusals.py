@@ -15,7 +15,9 @@ from headwater.errors import DataRejected
 # Of our cells and sums, and of Spark's sums over a day.
 _OVERFLOW = re.compile(r"(?:OverflowError: |\[(?:ARITHMETIC|CAST)_OVERFLOW\] )(?P<what>.+)")
 # Of a version that VACUUM took the files of, or whose commits were cleaned away.
-_GONE = re.compile(r"FILE_NOT_(?:FOUND|EXIST)|FileNotFoundException|DELTA_VERSION|[Tt]ime travel|CANNOT_RECREATE")
+_GONE = re.compile(
+    r"(?:FILE|PATH)_NOT_(?:FOUND|EXIST)|FileNotFound(?:Exception|Error)|DELTA_VERSION|[Tt]ime travel|CANNOT_RECREATE"
+)
 
 
 @contextmanager
@@ -35,22 +37,23 @@ def fitting(view: str) -> Iterator[None]:
 
 
 @contextmanager
-def versions_kept(refusal: Callable[[re.Match[str]], DataRejected]) -> Iterator[None]:
+def versions_kept(refusal: Callable[[re.Match[str]], DataRejected | None]) -> Iterator[None]:
     """Raise that a pinned version can no longer be read as what it is.
 
     Args:
-        refusal: of the sign of it, in the text (`string`) it was found in.
+        refusal: of the sign of it, in the text (`string`) it was found in; None where it is of something else.
     """
     with _raised_as(_GONE, refusal):
         yield
 
 
 @contextmanager
-def _raised_as(sign: re.Pattern[str], refusal: Callable[[re.Match[str]], DataRejected]) -> Iterator[None]:
+def _raised_as(sign: re.Pattern[str], refusal: Callable[[re.Match[str]], DataRejected | None]) -> Iterator[None]:
     try:
         yield
     except (Py4JError, PySparkException) as error:
         found = sign.search(str(error))
-        if found is None:
+        refused = refusal(found) if found else None
+        if refused is None:
             raise
-        raise refusal(found) from error
+        raise refused from error

@@ -8,7 +8,6 @@ rows are at most a tenth of the entities, and while silver's change feed is sure
 """
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pyspark.sql import DataFrame
 from headwater.config.features import FeatureView
 from headwater.features.kernel import Span, day_number
 from headwater.features.scope import changed_entities
+from headwater.pipelines.batches import touched
 from headwater.pipelines.feeds import FEED_GONE, KEPT, feeds_kept, read_feed
 from headwater.pipelines.late import LateRows, Repair, TableChanges
 from headwater.pipelines.published import entities, of_present_definitions, publications_of, published_dates, stages_of
@@ -53,13 +53,13 @@ def affected(runtime: Runtime) -> Affected:
     within = published[bisect_left(published, _horizon(runtime)) :]
     late, dates = [], set[date]()
     for table in view.tables:
-        touched = _touched(_since_published(runtime, table))
-        reachable = affected_dates(view, {table: touched}, published)
+        days = touched(_since_published(runtime, table))
+        reachable = affected_dates(view, {table: days}, published)
         if not reachable:
             continue
-        ours = affected_dates(view, {table: touched}, within)
+        ours = affected_dates(view, {table: days}, within)
         among = within if ours else published
-        counting = {day: rows for day, rows in touched.items() if affected_dates(view, {table: [day]}, among)}
+        counting = {day: rows for day, rows in days.items() if affected_dates(view, {table: [day]}, among)}
         dates |= ours
         late.append(
             LateRows(
@@ -190,12 +190,3 @@ def _published_version(runtime: Runtime, table: str) -> int | None:
         commit.facts["silver_version"] for commit in commits if commit.n <= known and "silver_version" in commit.facts
     ]
     return int(str(found[-1])) if found else None
-
-
-def _touched(commits: Iterable[Commit]) -> Counter[date]:
-    found: Counter[date] = Counter()
-    for commit in commits:
-        touched = commit.facts["touched"]
-        if isinstance(touched, dict):
-            found.update({date.fromisoformat(day): int(str(rows)) for day, rows in touched.items()})
-    return found

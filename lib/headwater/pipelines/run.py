@@ -47,11 +47,16 @@ from headwater.tables.delta import Batch, last_transaction
 
 def run_planned(make_plan: Callable[[], Plan], runtime: Runtime) -> tuple[Commit, ...]:
     """Plan and execute; a plan that finishes what an earlier run left open is followed by the plan of today."""
-    plan = make_plan()
+    plan = _planned(make_plan, runtime)
     commits = run_plan(plan, runtime)
     if any(planned.unfinished for planned in plan.steps):
-        commits += run_plan(make_plan(), runtime)
+        commits += run_plan(_planned(make_plan, runtime), runtime)
     return commits
+
+
+def _planned(make_plan: Callable[[], Plan], runtime: Runtime) -> Plan:
+    with runtime.ledger.at_one_moment():
+        return make_plan()
 
 
 def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:

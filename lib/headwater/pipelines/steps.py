@@ -95,12 +95,15 @@ class UpdateTiles(Spec):
 
 
 class CheckpointSeen(Spec):
-    """States that a stage batch goes on from."""
+    """Where a stage batch goes on from."""
 
     day: date
-    staged_version: int
-    batch: int = Field(description="last batch of the log that they count")
+    version: int = Field(description="of the table of checkpoints")
+    batch: int = Field(description="last batch of the log that its states count")
+    buckets: int = Field(description="its files' at the most")
     kinds: tuple[int, ...] = Field(description="the tile sets that go on")
+    members: bool = Field(default=False, description="whether it says who is a member")
+    changes: TableChanges | None = Field(default=None, description="where changes of members since are found")
 
 
 class TilesSeen(Spec):
@@ -111,8 +114,11 @@ class TilesSeen(Spec):
     kinds: dict[int, str] = Field(description="the tile sets computed from it, and what each is found by")
     silver: dict[str, int] = Field(description="versions of the tables that they hold")
     silver_batches: dict[str, int]
-    checkpoint: CheckpointSeen | None = None
-    keeps: bool = Field(description="whether the states of the last date are kept, as a checkpoint")
+    population: str = Field(description="what the population's table is known by")
+    buckets: int = Field(description="partitions of the entities")
+    checkpoint: CheckpointSeen | None = Field(default=None, description="for the dates computed for everybody")
+    repaired_from: CheckpointSeen | None = Field(default=None, description="for those repaired by entity")
+    kept_on: tuple[date, ...] = Field(default=(), description="dates at whose end a checkpoint is kept")
 
 
 class StageDates(OfDates):

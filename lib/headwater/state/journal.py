@@ -7,7 +7,8 @@ accept a number that is already taken.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from deltalake import DeltaTable
@@ -34,17 +35,35 @@ class Journal:
         self._reading = threading.Lock()
         self._reader: DeltaTable | None = None
         self._known: dict[tuple[str, int], StreamState] = {}
+        # While the table is looked at as it is at one moment: what was read of it then.
+        self._moment: dict[tuple[str, int], StreamState] | None = None
 
     def read(self, name: str, *, since: int) -> StreamState:
         """Read batches `since` and later, and always the newest one; creates nothing."""
         with self._reading:
-            handle = self._newest()
+            if self._moment is not None and (name, since) in self._moment:
+                return self._moment[name, since]
+            handle = self._reader if self._moment is not None else self._newest()
             if handle is None:
                 return StreamState(name)
             known = self._known.get((name, since))
             if known is None or known.epoch != _epoch(handle, name):
                 known = self._known[name, since] = self._read(handle, name, since)
+            if self._moment is not None:
+                self._moment[name, since] = known
             return known
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """Inside, what is read is the table as it is now, whatever is appended meanwhile."""
+        with self._reading:
+            self._newest()
+            self._moment = {}
+        try:
+            yield
+        finally:
+            with self._reading:
+                self._moment = None
 
     def advance(self, name: str, decide: Decision, *, since: int) -> StreamState:
         """Read, decide and append, again from the read until the append stands on what was read.

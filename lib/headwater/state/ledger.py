@@ -6,7 +6,7 @@ Each rule is decided on the newest state and stands or falls with the journal's 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 
 from deltalake.exceptions import DeltaError
@@ -62,6 +62,10 @@ class Ledger:
             since: leave out commits of batches below this n, which makes reading a long history cheap.
         """
         return self._journal.read(name, since=since)
+
+    def at_one_moment(self) -> AbstractContextManager[None]:
+        """Let all that is read inside be the ledger as it is now: a plan is made of one state."""
+        return self._journal.at_one_moment()
 
     def begin(
         self, name: str, payload: Payload, *, table_version: int | None = None, last_n: int | None = None

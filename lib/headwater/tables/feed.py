@@ -1,13 +1,42 @@
-"""What the log of a Delta table says about its change data feed; needs no session and reads no data."""
+"""What changed in a table with a change data feed, by its commits.
 
-from collections.abc import Mapping
+A commit of a plain table says in which files its changes are: those of the feed where rows were updated or deleted in
+place; else all rows of a file that came are new, and those of one that went are gone (Delta's protocol, "Change data
+files"). Told these files, Spark needs no jobs to find them out.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
+from urllib.parse import unquote
 
 from deltalake import DeltaTable as TableLog
 from deltalake.exceptions import TableNotFoundError
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
-_MERGED = ("numTargetRowsUpdated", "numTargetRowsDeleted")
-_NO_ROWS = {"OPTIMIZE", "SET TBLPROPERTIES", "VACUUM START", "VACUUM END"}
+from headwater.features.log import CHANGE
+from headwater.tables.delta import read_changes
+from headwater.tables.files import is_few, is_plain
+from headwater.tables.parquet import is_reached, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFiles:
+    """Files of some commits, by path below the table.
+
+    Attributes:
+        told: of the feed, where each row says what became of it.
+        came: all rows are new.
+        went: all rows are gone.
+    """
+
+    told: list[str] = field(default_factory=list)
+    came: list[str] = field(default_factory=list)
+    went: list[str] = field(default_factory=list)
 
 
 def table_id(location: str) -> str | None:
@@ -19,22 +48,51 @@ def table_id(location: str) -> str | None:
 
 
 def only_adds(location: str, upto: int, *, after: int) -> bool:
-    """Whether the versions after one, up to another, took no row back, by what their writers noted; False in doubt."""
-    log = TableLog(location)
-    newest = log.version()
-    commits = log.history(newest - after)
-    # The history begins with the newest commit there is, and is numbered down from the version that was opened.
-    if len(commits) < newest - after or TableLog(location).version() != newest:
-        return False
-    return all(_only_adds(commit) for commit in commits[newest - upto :])
+    """Whether the versions after one, up to another, took no row back; False in doubt. Needs no session."""
+    files = changed_files(location, upto, after=after)
+    return files is not None and not files.told and not files.went
 
 
-def _only_adds(commit: Mapping[str, Any]) -> bool:
-    match commit.get("operation"):
-        case "WRITE":
-            return bool(commit.get("operationParameters", {}).get("mode") == "Append")
-        case "MERGE":
-            metrics = commit.get("operationMetrics", {})
-            return all(str(metrics.get(name)) == "0" for name in _MERGED)
-        case other:
-            return other in _NO_ROWS
+def changed_rows(spark: SparkSession, location: str, upto: int, *, after: int) -> DataFrame:
+    """Row images of the versions after one, up to another: the columns of the table's files and `_change_type`."""
+    files = changed_files(location, upto, after=after)
+    if files is None or not is_few([*files.told, *files.came, *files.went]):
+        return read_changes(spark, location, upto, after=after)
+    schema = T.StructType.fromJson(json.loads(TableLog(location, version=upto).schema().to_json()))
+    told = T.StructType([*schema.fields, T.StructField(CHANGE, T.StringType())])
+    parts = [_read(spark, location, files.told, told)] if files.told else []
+    parts += [_read(spark, location, files.came, schema).withColumn(CHANGE, F.lit("insert"))] if files.came else []
+    parts += [_read(spark, location, files.went, schema).withColumn(CHANGE, F.lit("delete"))] if files.went else []
+    return reduce(DataFrame.unionByName, parts)
+
+
+def changed_files(location: str, upto: int, *, after: int) -> ChangedFiles | None:
+    """The files in which the changes of the versions after one, up to another, are. Needs no session.
+
+    Returns:
+        None where commits have been cleaned away, or rows are changed by other means than files.
+    """
+    if not is_reached(location) or not is_plain(TableLog(location)):
+        return None
+    found = ChangedFiles()
+    store, root = open_store(location)
+    for version in range(after + 1, upto + 1):
+        try:
+            with store.open_input_stream(f"{root}/_delta_log/{version:020}.json") as opened:
+                actions = [json.loads(line) for line in opened.read().decode().splitlines() if line.strip()]
+        except FileNotFoundError:
+            return None
+        if told := [unquote(each["path"]) for each in _of(actions, "cdc")]:
+            found.told.extend(told)
+            continue
+        found.came.extend(unquote(each["path"]) for each in _of(actions, "add") if each["dataChange"])
+        found.went.extend(unquote(each["path"]) for each in _of(actions, "remove") if each["dataChange"])
+    return found
+
+
+def _of(actions: list[dict[str, Any]], kind: str) -> Iterator[dict[str, Any]]:
+    return (each[kind] for each in actions if kind in each)
+
+
+def _read(spark: SparkSession, location: str, paths: list[str], schema: T.StructType) -> DataFrame:
+    return spark.read.schema(schema).parquet(*(f"{location}/{path}" for path in paths)).select(*schema.names)

@@ -1,6 +1,8 @@
 """Folders of Parquet files that others write: what is in them now, and whether it still is later."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pa_fs
@@ -8,6 +10,9 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from headwater.config.base import Spec
+
+# Schemes that mean the same to all three.
+_REACHED = ("", "s3", "s3a")
 
 
 class FileVersion(Spec):
@@ -59,3 +64,22 @@ def open_store(location: str) -> tuple[pa_fs.FileSystem, str]:
     # Hadoop calls the scheme s3a, Arrow s3.
     store, root = pa_fs.FileSystem.from_uri(location.replace("s3a://", "s3://", 1))
     return store, root.rstrip("/")
+
+
+def is_reached(location: str) -> bool:
+    """Whether Arrow finds a location, here and in workers, as Spark and delta-rs do."""
+    return urlsplit(location).scheme in _REACHED
+
+
+def absolute(location: str) -> str:
+    """A location as a worker finds it, who may be started in another folder."""
+    return location if urlsplit(location).scheme else str(Path(location).absolute())
+
+
+def create_file(location: str, path: str) -> pa.NativeFile:
+    """Open a file of a location to be written, in folders that may have to be made."""
+    store, root = open_store(location)
+    if isinstance(store, pa_fs.LocalFileSystem):
+        # Stores of objects know no folders, and would be given an object for each.
+        store.create_dir(f"{root}/{path}".rpartition("/")[0], recursive=True)
+    return store.open_output_stream(f"{root}/{path}")

@@ -1,26 +1,39 @@
-"""What a Python worker does for a table: write a partition's rows as a Parquet file, and say what is in it.
+"""What a Python worker does for tables: write a partition's rows as Parquet files, and say what is in them.
 
 Of no table yet: the driver commits the files. Nothing here needs a session or a log, for workers would load them.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import chain
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_type
 
-from headwater.features.computed import Batches
-from headwater.tables.parquet import open_store
+from headwater.features.computed import Batches, Make, partition
+from headwater.features.runs import begins
+from headwater.features.slices import Of
+from headwater.tables.parquet import create_file
 
-FILES = "path string, size bigint, rows bigint, statistics string"
+FILES = "of string, path string, size bigint, rows bigint, statistics string, partition map<string,string>"
+_FILE = pa.schema(
+    [
+        ("of", pa.string()),
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("rows", pa.int64()),
+        ("statistics", pa.string()),
+        ("partition", pa.map_(pa.string(), pa.string())),
+    ]
+)
 # A group's columns lie in memory until it is full.
 _GROUP = 1 << 17
 # Without it Spark does not know by which calendar old dates were written, and refuses to read them.
@@ -37,58 +50,134 @@ class Target:
         location: of the table, absolute.
         schema: of its rows.
         found_by: columns that get statistics; texts, whole numbers and dates.
+        partition_by: columns that are the same in all rows of a file; texts, whole numbers and dates.
+        at_once: whether rows of several partitions come at once; else of one after another.
+        in_order: a column whose values come in order and hardly repeat: written as what differs from the one before.
+        group: rows of a row group, which a reader can skip.
     """
 
     location: str
     schema: T.StructType
     found_by: tuple[str, ...]
+    partition_by: tuple[str, ...] = ()
+    at_once: bool = False
+    in_order: str | None = None
+    group: int = _GROUP
+
+    @property
+    def columns(self) -> list[T.StructField]:
+        """What a file holds."""
+        return [each for each in self.schema.fields if each.name not in self.partition_by]
 
 
-def write_rows(
-    batches: Batches, make: Callable[[Batches], Iterator[pa.RecordBatch]], target: Target
-) -> Iterator[pa.RecordBatch]:
-    """Write what is made of a partition as one file of a name that nothing else has.
+def write_rows(batches: Batches, make: Make, targets: Mapping[Of, Target]) -> Iterator[pa.RecordBatch]:
+    """Write what is made of a partition, as files of names that nothing else has.
+
+    Args:
+        batches: of the partition.
+        make: what becomes of them.
+        targets: where rows, and what is kept beside them, go.
 
     Yields:
-        One row of `FILES`, none where there are no rows.
+        A row of `FILES` per file.
     """
-    groups = _groups(make(batches), target.schema)
-    first = next(groups, None)
-    if first is None:
+    writers = {of: _Files(of, target) for of, target in targets.items()}
+    for of, batch in make(batches, partition()):
+        yield from writers[of].add(batch)
+    for each in writers.values():
+        yield from each.close()
+
+
+class _Files:
+    """The files of one table, one of each partition."""
+
+    def __init__(self, of: Of, target: Target) -> None:
+        self._of, self._target = of, target
+        self._open: dict[tuple[str, ...], _File] = {}
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Take rows in; gives the files that are complete by then."""
+        for values, rows in _by_partition(batch, self._target.partition_by):
+            if values not in self._open:
+                if not self._target.at_once:
+                    yield from self.close()
+                self._open[values] = _File(self._target, values)
+            self._open[values].add(rows)
+
+    def close(self) -> Iterator[pa.RecordBatch]:
+        for each in self._open.values():
+            yield pa.RecordBatch.from_pylist([{"of": self._of, **each.close()}], _FILE)
+        self._open = {}
+
+
+class _File:
+    """A file that rows are added to."""
+
+    def __init__(self, target: Target, values: tuple[str, ...]) -> None:
+        self._target = target
+        self._partition = dict(zip(target.partition_by, values, strict=True))
+        self._statistics = _Statistics(target.found_by)
+        self._gathered: list[pa.RecordBatch] = []
+        folder = "".join(f"{name}={value}/" for name, value in self._partition.items())
+        self._path = f"{folder}part-{uuid4()}.parquet"
+        self._sink = create_file(target.location, self._path)
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._gathered.append(_typed(batch, self._target.columns))
+        if sum(each.num_rows for each in self._gathered) >= self._target.group:
+            self._write(self._target.group)
+
+    def close(self) -> dict[str, Any]:
+        """What the driver has to know of it."""
+        self._write(1)
+        if self._writer is not None:
+            self._writer.add_key_value_metadata(_AS_SPARK)
+            self._writer.close()
+        size = self._sink.tell()
+        self._sink.close()
+        told = {"rows": self._statistics.rows, "statistics": self._statistics.as_json()}
+        return {"path": self._path, "size": size, **told, "partition": list(self._partition.items())}
+
+    def _write(self, least: int) -> None:
+        """Write what was gathered as groups, of which the last may be smaller down to so many rows.
+
+        A text column is one dictionary in each group, which Parquet takes as it is.
+        """
+        rows = pa.Table.from_batches(self._gathered).unify_dictionaries()
+        whole = len(rows) // least * least
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._sink, rows.schema, **_OPTIONS, **_encoding(rows.schema, self._target))
+        self._writer.write_table(rows.slice(0, whole), row_group_size=self._target.group)
+        self._statistics.add(rows.slice(0, whole))
+        self._gathered = rows.slice(whole).to_batches()
+
+
+def _encoding(schema: pa.Schema, target: Target) -> dict[str, Any]:
+    if target.in_order is None:
+        return {}
+    kind = "DELTA_BYTE_ARRAY" if pa.types.is_string(schema.field(target.in_order).type) else "DELTA_BINARY_PACKED"
+    others = [name for name in schema.names if name != target.in_order]
+    return {"compression": "zstd", "use_dictionary": others, "column_encoding": {target.in_order: kind}}
+
+
+def _by_partition(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], pa.RecordBatch]]:
+    """Runs of rows that are of one partition."""
+    if not batch.num_rows:
         return
-    statistics = _Statistics(target.found_by)
-    store, root = open_store(target.location)
-    path = f"part-{uuid4()}.snappy.parquet"
-    with store.open_output_stream(f"{root}/{path}") as sink:
-        with pq.ParquetWriter(sink, first.schema, **_OPTIONS) as writer:
-            writer.add_key_value_metadata(_AS_SPARK)
-            for group in chain([first], groups):
-                writer.write_table(group, row_group_size=group.num_rows)
-                statistics.add(group)
-        size = sink.tell()
-    known = {"path": path, "size": size, "rows": statistics.rows, "statistics": statistics.as_json()}
-    yield pa.RecordBatch.from_pylist([known])
+    starts = np.flatnonzero(begins([batch[name] for name in columns])) if columns else [0]
+    for start, end in pairwise([*starts, batch.num_rows]):
+        rows = batch.slice(start, end - start)
+        yield tuple(str(_told(rows[name][0].as_py())) for name in columns), rows
 
 
-def _groups(batches: Batches, schema: T.StructType) -> Iterator[pa.Table]:
-    """Tables large enough for a row group; a text column is one dictionary in each, which Parquet takes as it is."""
-    gathered: list[pa.RecordBatch] = []
-    for batch in batches:
-        gathered.append(_typed(batch, schema))
-        if sum(each.num_rows for each in gathered) >= _GROUP:
-            yield pa.Table.from_batches(gathered).unify_dictionaries()
-            gathered = []
-    if gathered:
-        yield pa.Table.from_batches(gathered).unify_dictionaries()
-
-
-def _typed(batch: pa.RecordBatch, schema: T.StructType) -> pa.RecordBatch:
+def _typed(batch: pa.RecordBatch, fields: list[T.StructField]) -> pa.RecordBatch:
     columns = []
-    for each in schema.fields:
+    for each in fields:
         column = batch[each.name]
         is_coded = pa.types.is_dictionary(column.type)
         columns.append(column if is_coded else column.cast(to_arrow_type(each.dataType)))
-    return pa.RecordBatch.from_arrays(columns, names=schema.names)
+    return pa.RecordBatch.from_arrays(columns, names=[each.name for each in fields])
 
 
 @dataclass(slots=True)

@@ -1,0 +1,210 @@
+"""From a bucket's records to feature rows, and to what the days after them go on from: a block of entities at a time.
+
+records of the stream (kind 0: membership and attributes, k: tiles of the k-th tile set), a checkpoint's rows (-1)
+  ──cut between entities──> block: K entities, n records
+  ──membership as intervals──> K x T: of which record a row is made, if there is one
+  ──evaluate, per tile set──> finished numbers of every feature where there is a row
+  ──> rows in order of (entity, date); for each day that is kept, all entities with their states at its end
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headwater.config.features import FeatureView
+from headwater.features.algebra import Numbers
+from headwater.features.blocks import Beside, Block, blocks
+from headwater.features.cells import cells
+from headwater.features.checkpoints import BUCKET, DAY, MEMBER_FROM, STAGE, Resumed
+from headwater.features.derived import derived
+from headwater.features.evaluate import Rows, evaluate
+from headwater.features.kernel import NEVER, Integers, Span, day_number, intervals, state
+from headwater.features.records import days, records_of
+from headwater.features.tilesets import CHECKPOINT, FROM, KIND, MEMBER, UNTIL, TileSet, tile_sets
+
+# What a batch is: of the rows that were asked for, or of what is kept beside them.
+Of: TypeAlias = Literal["rows", "kept"]
+Made: TypeAlias = Iterator[tuple[Of, pa.RecordBatch]]
+# Cells of a grid: of 2 MB, so that a state and its neighbours stay in the cache.
+_CELLS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What is computed of a view.
+
+    Attributes:
+        view: the definitions.
+        dates: the feature dates wanted, sorted.
+        scales: per feature, decimal places of the value it reads.
+        carried: per table, dates at which its features are left at the values of no match.
+        joins: whether who is a member stays one: the population is a fact table, and a member who has an event.
+        stored: of tile sets whose tiles come from a log of changes, the number of those by kind.
+        resumed: the checkpoint to go on from.
+        told: columns of the stream where entities matter that it says nothing of; None: it names all that do.
+        kept: names of a checkpoint's states, and which of them count events.
+        kept_on: the days, of those computed, at whose end one is kept.
+        stage: number of the batch that keeps them.
+    """
+
+    view: FeatureView
+    dates: tuple[date, ...]
+    scales: Mapping[str, int]
+    carried: Mapping[str, tuple[date, ...]]
+    joins: bool = False
+    stored: Mapping[int, int] = field(default_factory=dict)
+    resumed: Resumed | None = None
+    told: pa.Schema | None = None
+    kept: Mapping[str, bool] = field(default_factory=dict)
+    kept_on: tuple[date, ...] = ()
+    stage: int = 0
+
+    @property
+    def tile_sets(self) -> tuple[TileSet, ...]:
+        """What the view is computed from."""
+        return tile_sets(self.view)
+
+    @property
+    def span(self) -> Span:
+        """From the first date, or the one after the checkpoint, to the last."""
+        first = self.resumed.day + 1 if self.resumed else day_number(self.dates[0])
+        return Span(first, day_number(self.dates[-1]))
+
+    def columns_of(self, wanted: Iterable[date]) -> Integers:
+        """Where in the span some dates are."""
+        return np.array([day_number(day) - self.span.first for day in wanted], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lives:
+    """When the entities of a block are members.
+
+    Attributes:
+        record: entities x days, by which record it is one; -1 for not at all.
+        since: per entity, the first day of those that are known; `NEVER` for none.
+    """
+
+    record: Integers
+    since: Integers
+
+
+def feature_batches(batches: Iterable[pa.RecordBatch], part: Slice, bucket: int = 0) -> Made:
+    """Compute the rows of every entity of a bucket.
+
+    Args:
+        batches: entity, `_kind`, `_from` and `_until` (days; null `_until`: never), attributes, and the columns of the
+            view's tile sets; beside a checkpoint a row without an entity is nobody's.
+        part: what to compute.
+        bucket: number of the partition that the batches are of.
+
+    Yields:
+        Rows: the view's computed columns in published order, in order of (entity, date). Kept: `kept_schema`, one row
+        per day and entity that is a member or has states.
+    """
+    resumed = part.resumed
+    if resumed:
+        batches = (each.filter(pc.is_valid(each[part.view.entity])) for each in batches)
+    beside = Beside(resumed.read(bucket), resumed.tiles and resumed.tiles(bucket), part.told) if resumed else None
+    for block in blocks(batches, part.view.entity, max(1, _CELLS // part.span.days), beside):
+        yield from _computed(block, part, bucket)
+
+
+def _computed(block: Block, part: Slice, bucket: int) -> Made:
+    lives = _lives(block, part)
+    rows = _rows(lives, part)
+    numbers: dict[str, Numbers] = {}
+    kept: dict[str, Integers] = {}
+    for tile_set in part.tile_sets:
+        records = records_of(block, tile_set, part.stored.get(tile_set.kind), part.resumed)
+        evaluated = evaluate(tile_set, records, rows, part.scales)
+        found = evaluated.numbers
+        kept |= evaluated.kept
+        if carried := part.carried.get(tile_set.group.table):
+            fresh = ~np.isin(rows.day, [day_number(day) for day in carried])
+            found = {name: replace(each, known=each.known & fresh) for name, each in found.items()}
+        numbers |= found
+    if len(rows.entity):
+        yield "rows", _row_batch(block, rows, numbers, part)
+    for number, day in enumerate(part.kept_on):
+        states = {name: kept[name][:, number] for name in part.kept}
+        place = {DAY: day_number(day), STAGE: part.stage, BUCKET: bucket}
+        yield "kept", _kept_batch(block, lives, states, place, part)
+
+
+def _lives(block: Block, part: Slice) -> _Lives:
+    """When the entities are members, by the stream and by the checkpoint."""
+    kind = block.records[KIND].to_numpy()
+    record = np.flatnonzero(kind == MEMBER)
+    chosen = block.records.select([FROM, UNTIL]).take(pa.array(record))
+    begin, end = days(chosen, FROM), days(chosen, UNTIL)
+    if part.resumed and part.resumed.members:
+        known = days(block.records, MEMBER_FROM)
+        was = np.flatnonzero((kind == CHECKPOINT) & (known < NEVER))
+        if not part.joins:
+            # Of whom the stream tells, it tells all.
+            was = was[~np.isin(block.entity[was], block.entity[record])]
+        record, begin = np.append(record, was), np.append(begin, known[was])
+        end = np.append(end, np.full(len(was), NEVER))
+    if part.joins:
+        order = np.lexsort((begin, block.entity[record]))
+        first = order[np.unique(block.entity[record][order], return_index=True)[1]]
+        record, begin, end = record[first], begin[first], end[first]
+    of = block.entity[record]
+    # Lives of an entity do not overlap, so their sum is the number of the one that it lives.
+    over = intervals(of, begin, end, entities=block.entities, span=part.span)
+    grid = state("add", np.arange(1, len(record) + 1), over)
+    since = np.full(block.entities, NEVER)
+    np.minimum.at(since, of, begin)
+    return _Lives(np.append(-1, record)[grid], since)
+
+
+def _rows(lives: _Lives, part: Slice) -> Rows:
+    """The rows that are wanted."""
+    wanted = np.zeros(part.span.days, np.bool_)
+    wanted[part.columns_of(part.dates)] = True
+    found = (lives.record >= 0) & wanted
+    entity, column = np.nonzero(found)
+    return Rows(found, entity, column, lives.record[found], part.span, part.columns_of(part.kept_on))
+
+
+def _row_batch(block: Block, rows: Rows, numbers: dict[str, Numbers], part: Slice) -> pa.RecordBatch:
+    view = part.view
+    for of_others in view.derived_in_turn:
+        numbers[of_others.name] = derived(of_others, numbers)
+    # A text that is many rows' stays one text: whoever writes or sends it asks for no more.
+    who = pa.array(rows.entity.astype(np.int32))
+    coded = len(part.dates) > 1
+    found = {
+        view.entity: pa.DictionaryArray.from_arrays(who, block.names) if coded else block.names.take(who),
+        "feature_date": pa.array(rows.day.astype(np.int32)).cast(pa.date32()),
+    }
+    found |= {each.name: cells(numbers[each.name], each) for each in view.features}
+    found |= {name: _coded(block.records[name]).take(pa.array(rows.version)) for name in view.attributes}
+    return pa.RecordBatch.from_pydict({name: found[name] for name in view.computed})
+
+
+def _kept_batch(
+    block: Block, lives: _Lives, states: Mapping[str, Integers], place: Mapping[str, int], part: Slice
+) -> pa.RecordBatch:
+    """What is known of the block's entities at the end of a day."""
+    version = lives.record[:, place[DAY] - part.span.first]
+    since = lives.since if part.joins else np.where(version >= 0, place[DAY], NEVER)
+    has_states = np.any([states[name] for name, counts in part.kept.items() if counts], axis=0)
+    who = np.flatnonzero((since < NEVER) | has_states)
+    found = {part.view.entity: block.names.take(pa.array(who))}
+    attributes = pa.array(version[who], mask=version[who] < 0)
+    found |= {name: block.records[name].combine_chunks().take(attributes) for name in part.view.attributes}
+    found[MEMBER_FROM] = pa.array(since[who], mask=since[who] == NEVER)
+    found |= {name: pa.array(each[who].astype(np.int64)) for name, each in states.items()}
+    found |= {name: pa.array(np.full(len(who), each, np.int32)) for name, each in place.items()}
+    return pa.RecordBatch.from_pydict(found | {DAY: found[DAY].cast(pa.date32())})
+
+
+def _coded(column: pa.ChunkedArray) -> pa.Array:
+    found = column.combine_chunks()
+    return found.dictionary_encode() if pa.types.is_string(found.type) else found

@@ -1,0 +1,105 @@
+"""The table of checkpoints: a file per day and bucket, read by the worker of the bucket and by nobody else.
+
+Of the newest days every one is kept, for the next run goes on from there, and one after a run that was refused, or
+degraded, from the day before; of older ones a month's last day, for repairs. The table is made, and only ever written,
+by delta-rs, so it stays one of plain files.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable as TableLog
+from deltalake import Schema
+from deltalake.exceptions import TableNotFoundError
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from headwater.features.checkpoints import BUCKET, DAY, PLACE, STAGE
+from headwater.tables.parquet import absolute, open_store
+from headwater.tables.staging import Beside
+from headwater.tables.workers import Target
+
+_NEWEST = 7
+
+
+@dataclass(frozen=True, slots=True)
+class BucketFiles:
+    """Reads a bucket of a checkpoint, in a worker.
+
+    Attributes:
+        location: of the table.
+        schema: of what is read, the entity first.
+        paths: by bucket, its files.
+    """
+
+    location: str
+    schema: pa.Schema
+    paths: tuple[tuple[str, ...], ...]
+
+    def __call__(self, bucket: int) -> pa.Table:
+        """The rows of a bucket, in order of entity."""
+        store, root = open_store(self.location)
+        read = [
+            pq.read_table(f"{root}/{path}", filesystem=store, partitioning=None, columns=self.schema.names)
+            for path in self.paths[bucket]
+        ]
+        rows = pa.concat_tables([self.schema.empty_table(), *(each.cast(self.schema) for each in read)])
+        return rows.sort_by(self.schema.names[0]) if len(read) > 1 else rows.combine_chunks()
+
+
+def kept_days(location: str) -> dict[date, int]:
+    """The days that there are checkpoints of, and the stage batch that kept each; needs no session."""
+    try:
+        return {each[DAY]: each[STAGE] for each in _files(TableLog(location))}
+    except TableNotFoundError:
+        return {}
+
+
+def open_checkpoint(location: str, at: int, day: date, buckets: int, schema: T.StructType) -> BucketFiles:
+    """The checkpoint of a day, of a version of the table, for the workers of so many buckets."""
+    paths: list[list[str]] = [[] for _ in range(buckets)]
+    for each in _files(TableLog(location, version=at)):
+        if each[DAY] == day:
+            paths[each[BUCKET] % buckets].append(each["path"])
+    read = T.StructType([field for field in schema.fields if field.name not in PLACE])
+    return BucketFiles(absolute(location), to_arrow_schema(read), tuple(map(tuple, paths)))
+
+
+def beside(location: str, schema: T.StructType, days: Collection[date]) -> Beside:
+    """The table, made if there is none, as what a batch that keeps some days writes beside its rows.
+
+    Args:
+        location: of the table.
+        schema: of checkpoints (`kept_schema`).
+        days: that are kept; what was known of them is replaced.
+    """
+    wanted = Schema.from_json(schema.json())
+    table = Target(location, schema, (), partition_by=PLACE, at_once=True, in_order=schema.names[0])
+    try:
+        log = TableLog(location)
+    except TableNotFoundError:
+        settings = {"delta.checkpointInterval": "10"}
+        log = TableLog.create(location, wanted, mode="ignore", partition_by=[*PLACE], configuration=settings)
+    if log.schema() != wanted:
+        # Of other definitions: nothing goes on from there.
+        return Beside(table, log, outlived=None)
+    return Beside(table, log, _outlived(_files(log), days))
+
+
+def _outlived(files: Sequence[Mapping[str, Any]], days: Collection[date]) -> list[str]:
+    newest = set(sorted({*days, *(each[DAY] for each in files)})[-_NEWEST:])
+    return [each["path"] for each in files if each[DAY] in days or not (each[DAY] in newest or _ends_month(each[DAY]))]
+
+
+def _ends_month(day: date) -> bool:
+    return (day + timedelta(days=1)).day == 1
+
+
+def _files(log: TableLog) -> list[dict[str, Any]]:
+    """Where each file is, and of which day, stage batch and bucket."""
+    found = pa.table(log.get_add_actions(flatten=True)).to_pylist()
+    return [{name: each[f"partition.{name}"] for name in PLACE} | {"path": each["path"]} for each in found]
