@@ -62,6 +62,8 @@ def build_session(name: str, spark: SparkSettings, jars: str = "") -> SparkSessi
         "spark.ui.enabled": "false",
         # A broadcast may wait behind the scans of the steps beside it.
         "spark.sql.broadcastTimeout": "3600",
+        # A fifth smaller than Spark's default, and as quick.
+        "spark.sql.parquet.compression.codec": "zstd",
         # Rows come in order of month and entity, which the writer cannot know: a file open per month, no further sort.
         "spark.sql.maxConcurrentOutputFileWriters": "64",
         **spark.settings,

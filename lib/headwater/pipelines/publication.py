@@ -122,7 +122,8 @@ def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[st
     runtime.log.write("materialization_done", data_source=view.name, record_count=rows)
     facts: dict[str, JsonValue] = {"rows": rows, "history_version": at, "latest_version": newest.version}
     if step.repair:
-        changed = changed_by_date(read_changes(spark, history, written[-1].version, after=written[-1].version - 1))
+        feed = read_changes(spark, history, written[-1].version, after=written[-1].version - 1)
+        changed = changed_by_date(feed, view.columns)
         facts["repaired"] = {day.isoformat(): count for day, count in changed.items()}
     return facts
 

@@ -22,14 +22,14 @@ class Upsert:
         within: by column, the values that the changes have, as SQL literals: of a partition column, so that two merges
             into different partitions do not conflict and only those files are read.
         columns: columns to set on a match; None sets all. What does not match is inserted.
-        differing: set them only where one differs, and insert nothing: every key is there.
+        only_there: nothing is inserted, for every key is there.
         gone: column that says of a row that there is to be none of its key; it is no column of the table.
     """
 
     key: Sequence[str]
     within: Mapping[str, Sequence[str]] = field(default_factory=dict)
     columns: Sequence[str] | None = None
-    differing: bool = False
+    only_there: bool = False
     gone: str | None = None
 
 
@@ -53,15 +53,13 @@ def merge_once(changes: DataFrame, location: str, upsert: Upsert, batch: Batch) 
 
 
 def _clauses(merge: DeltaMergeBuilder, upsert: Upsert, columns: Sequence[str]) -> DeltaMergeBuilder:
-    """What becomes of a match, and of what has none."""
-    if upsert.gone is None and not upsert.differing:
-        chosen: dict[str, str | Column] = {name: f"s.`{name}`" for name in upsert.columns or ()}
-        matched = merge.whenMatchedUpdate(set=chosen) if chosen else merge.whenMatchedUpdateAll()
-        return matched.whenNotMatchedInsertAll()
-    values: dict[str, str | Column] = {name: f"s.`{name}`" for name in columns if name != upsert.gone}
-    # A row that is as it was is not written again.
-    differs = " or ".join(f"not t.`{name}` <=> {value}" for name, value in values.items())
-    if upsert.gone is None:
-        return merge.whenMatchedUpdate(differs, set=values)
-    merge = merge.whenMatchedDelete(f"s.`{upsert.gone}`").whenMatchedUpdate(differs, set=values)
-    return merge.whenNotMatchedInsert(f"not s.`{upsert.gone}`", values=values)
+    """What becomes of a match, and of what has none.
+
+    No clause looks at a value: MERGE would read all columns of the table once more each time it looks for its rows.
+    """
+    values: dict[str, str | Column] = {name: f"s.`{name}`" for name in upsert.columns or columns if name != upsert.gone}
+    if upsert.gone is not None:
+        merge = merge.whenMatchedDelete(f"s.`{upsert.gone}`").whenMatchedUpdate(set=values)
+        return merge.whenNotMatchedInsert(f"not s.`{upsert.gone}`", values=values)
+    matched = merge.whenMatchedUpdate(set=values)
+    return matched if upsert.only_there else matched.whenNotMatchedInsertAll()

@@ -120,7 +120,7 @@ def rows_gone(rows: DataFrame, scope: DataFrame, history: DataFrame, dates: Sequ
 def repair_history(
     rows: DataFrame, gone: DataFrame | None, location: str, dates: Sequence[date], batch: Batch
 ) -> Written:
-    """Put rows of some entities in the place of those that are published; a row that is as it was stays where it is.
+    """Put rows of some entities in the place of those that are published.
 
     Args:
         rows: audited; one per (entity, feature_date).
@@ -133,7 +133,7 @@ def repair_history(
     entity = rows.columns[0]
     month = F.trunc(FEATURE_DATE, "MM").alias(FEATURE_MONTH)
     months = [f"date'{each.isoformat()}'" for each in _months(dates)]
-    upsert = Upsert(key=[entity, FEATURE_DATE], within={FEATURE_MONTH: months}, differing=gone is None)
+    upsert = Upsert(key=[entity, FEATURE_DATE], within={FEATURE_MONTH: months}, only_there=gone is None)
     if gone is None:
         return merge_once(rows.select("*", month), location, upsert, batch)
     taken = gone.select("*", month, F.lit(True).alias(_GONE))  # noqa: FBT003
@@ -141,13 +141,19 @@ def repair_history(
     return merge_once(changes, location, replace(upsert, gone=_GONE), batch)
 
 
-def changed_by_date(changes: DataFrame) -> dict[date, int]:
-    """How many rows of each date a repair wrote, changed or took away.
+def changed_by_date(changes: DataFrame, columns: Sequence[str]) -> dict[date, int]:
+    """How many rows of each date came or went by a repair, or are others than they were.
 
     Args:
         changes: the history's change data feed of the repair's version.
+        columns: of the view, the entity first.
     """
-    counted = changes.where(F.col("_change_type") != "update_preimage").groupBy(FEATURE_DATE).count()
+    image = F.struct(*columns)
+    rows = changes.groupBy(columns[0], FEATURE_DATE).agg(
+        F.min(image).alias("least"), F.max(image).alias("greatest"), F.min("_change_type").alias("kind")
+    )
+    is_other = ~F.col("least").eqNullSafe(F.col("greatest")) | F.col("kind").isin("delete", "insert")
+    counted = rows.where(is_other).groupBy(FEATURE_DATE).count()
     return dict(sorted((row[0], row[1]) for row in counted.collect()))
 
 
