@@ -92,7 +92,9 @@ def test_rows_of_some_entities_take_the_place_of_what_was_there(spark: SparkSess
     for n in (1, 2):
         # The second time there is nothing left to do, which is a commit all the same.
         written = repair_history(rows, gone if n == 1 else None, history, days, Batch("h/repair", n))
-        changed = changed_by_date(read_changes(spark, history, written.version, after=written.version - 1))
+        changed = changed_by_date(
+            read_changes(spark, history, written.version, after=written.version - 1), SCHEMA.fieldNames()
+        )
         assert changed == ({days[1]: 2, days[2]: 2} if n == 1 else {})
     rest = {("ann", days[0], 1), ("bob", days[2], 1), *(("cid", day, 1) for day in days)}
     now = spark.read.format("delta").load(history).select("who", FEATURE_DATE, "n")

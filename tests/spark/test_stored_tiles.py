@@ -39,7 +39,7 @@ SCHEMAS = {
 HISTORY = (0, 0, 0, 1, 2, 6, 7, 29, 30, 60, 89, 90, 120)
 USERS = ["ann", "bob", "cid", "dan"]
 PUBLISHING = ("whole", "history", "latest", "written")
-SIGNED_UP = {"ann": date(2023, 1, 1), "bob": FIRST, "cid": FIRST + timedelta(days=3), "dan": date(2024, 2, 1)}
+SIGNED_UP = {"ann": date(2023, 1, 1), "bob": FIRST, "cid": FIRST + timedelta(days=1), "dan": date(2024, 2, 1)}
 _BEGINNING = date(1, 1, 1)
 
 

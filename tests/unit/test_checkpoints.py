@@ -2,7 +2,7 @@
 
 import shutil
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pyarrow as pa
 import pytest
@@ -38,9 +38,17 @@ MEMBERS = 40
 @pytest.fixture
 def runtime(runtime: Runtime) -> Runtime:
     """Tiles of the present definitions are stored; the dimension has some members."""
-    write_deltalake(runtime.project.path("silver", "customers"), pa.table({"x": range(MEMBERS)}))
+    write_deltalake(runtime.project.path("silver", "customers"), people(MEMBERS))
     taken_up(runtime)
     return runtime
+
+
+def people(count: int, since: date = date(2023, 5, 1), until: date | None = None) -> pa.Table:
+    """Versions of a dimension."""
+    until_at = datetime.combine(until, time(), UTC) if until else None
+    at = pa.timestamp("us", "UTC")
+    values = {"signup_date": (since, pa.date32()), "valid_from": (None, at), "valid_to": (until_at, at)}
+    return pa.table({name: pa.array([value] * count, kind) for name, (value, kind) in values.items()})
 
 
 def ids(runtime: Runtime) -> dict[int, str]:
@@ -84,10 +92,10 @@ def staged(runtime: Runtime, day: date, *, keeps: bool = True, code: str | None 
     runtime.ledger.commit(begun, {"staged_version": 7} if code is None else {REJECTED: "why", "code": code})
 
 
-def conformed(runtime: Runtime, rows: int) -> None:
+def conformed(runtime: Runtime, rows: int, versions: pa.Table | None = None) -> None:
     """A batch of the dimension that changes some rows."""
     location = runtime.project.path("silver", "customers")
-    write_deltalake(location, pa.table({"x": [1]}), mode="append")
+    write_deltalake(location, versions or people(1), mode="append")
     step = ConformBatch(table="customers", run_date=DAY, batches=(), contract="", layout="", versions={})
     begun = runtime.ledger.begin(runtime.stream("silver", "customers"), to_payload(step))
     facts = {"touched": {str(DAY): rows}, "silver_version": DeltaTable(location).version()}
@@ -207,8 +215,23 @@ def test_members_of_a_table_made_anew_are_not_known(runtime: Runtime) -> None:
     staged(runtime, before(1))
     assert goes_on(runtime).members
     shutil.rmtree(location)
-    write_deltalake(location, pa.table({"x": range(MEMBERS)}))
+    write_deltalake(location, people(MEMBERS))
     assert not goes_on(runtime).members
+
+
+@pytest.mark.parametrize(("of", "day", "known"), [
+    ("since", date(2024, 1, 9), True), ("since", date(2024, 1, 10), False),
+    ("until", date(2024, 1, 9), True), ("until", date(2024, 1, 11), False),
+])  # fmt: skip
+def test_members_are_not_known_where_a_known_version_turns_later(
+    runtime: Runtime, of: str, day: date, known: bool
+) -> None:
+    conformed(runtime, 1, people(1, **{of: day}))
+    staged(runtime, before(1))
+    assert goes_on(runtime).members == known
+    # What came since is in the feed.
+    conformed(runtime, 1, people(1, since=DAY))
+    assert goes_on(runtime).members == known
 
 
 def test_members_are_asked_for_anew_after_their_feed_was_gone(runtime: Runtime) -> None:

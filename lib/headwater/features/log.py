@@ -31,7 +31,7 @@ from headwater.features.tilesets import BATCH, FROM, TILES, UNTIL, TileSet
 
 MONTH = "_month"
 CHANGE = "_change_type"
-_TAKES_BACK = ("update_preimage", "delete")
+TAKES_BACK = ("update_preimage", "delete")
 # Tile set and event day as one number, which Spark sorts by without looking at the row.
 _ORDER, _DAYS, _EPOCH = "_order", 2**32, 2**31
 _GATHERED = 1 << 17
@@ -97,7 +97,7 @@ def _sums(view: FeatureView) -> list[str]:
 
 def _signed(changes: Changes, number: int, entity: T.StructField) -> DataFrame:
     """What each row of a change feed adds to its tile, or takes from it; one row per row of the feed."""
-    sign = F.when(F.col(CHANGE).isin(*_TAKES_BACK), -1).otherwise(1)
+    sign = F.when(F.col(CHANGE).isin(*TAKES_BACK), -1).otherwise(1)
     return contributions(changes.feed, changes.tiles, changes.contract, [CHANGE]).select(
         (F.col(FROM) + (_EPOCH + number * _DAYS)).alias(_ORDER),
         F.col(f"`{changes.contract.entity}`").cast(entity.dataType).alias(entity.name),

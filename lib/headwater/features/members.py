@@ -3,17 +3,18 @@
 From a dimension: where the version's start date has come. From a fact table: from the entity's first event on.
 """
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.contracts.schema import VALID_FROM, VALID_TO
-from headwater.features.kernel import NEVER, Span
+from headwater.features.kernel import Span
+from headwater.features.log import CHANGE, TAKES_BACK
 from headwater.features.rows import day_of
-from headwater.features.tilesets import FROM, KIND, MEMBER, UNTIL
+from headwater.features.tilesets import FROM, KIND, MEMBER, RETOLD, UNTIL
 
-_CHANGED = "_changed"
+_SIGN = "_sign"
 
 
 def members(rows: DataFrame, contract: TableContract, view: FeatureView, span: Span) -> DataFrame:
@@ -35,45 +36,41 @@ def members(rows: DataFrame, contract: TableContract, view: FeatureView, span: S
     return lives.where((F.col(FROM) <= span.last) & (F.col(UNTIL).isNull() | (F.col(UNTIL) > span.first)))
 
 
-def changed_members(
-    rows: DataFrame, contract: TableContract, view: FeatureView, span: Span, changes: DataFrame | None
-) -> DataFrame:
-    """Of those who are not on the days of a span what they were on the day before it, all that is to be known.
+def changed_members(changes: DataFrame, contract: TableContract, view: FeatureView, span: Span) -> DataFrame:
+    """What has changed of who is a member on the days of a span.
 
     Args:
-        rows: of the population's table.
+        changes: change feed of the population's table since it was known who is one; of a fact table rows that came.
         contract: of the table.
         view: population and attributes.
-        span: the days.
-        changes: rows that came, went or were changed since it was last known who is a member; of a fact table they only
-            came. None for none.
+        span: the days; no version that was there already begins or ends on them.
 
     Returns:
-        As `members`. Of a dimension all lives of an entity, or one without a day of who has none; from a fact table
-        those who have joined.
+        As `members`. Of a dimension the lives that came, and as records of a kind of their own (`RETOLD`) the days of
+        those that came or went: on these days an entity is only what it is told to be, on others what it was. From a
+        fact table who has joined.
     """
     if contract.kind == "fact":
-        return _lives(rows.limit(0) if changes is None else changes, contract, view)
-    lives = _lives(rows, contract, view)
-    # What neither begins nor ends within the span is on all of its days as it was on the day before.
-    is_told: Column = F.col(FROM).between(span.first, span.last) | F.col(UNTIL).between(span.first, span.last)
-    if changes is None:
-        return lives.where(F.coalesce(is_told, F.lit(False)))  # noqa: FBT003
-    who = changes.select(F.col(f"`{contract.entity}`").alias(view.entity)).distinct()
-    named = F.broadcast(who.withColumn(_CHANGED, F.lit(True)))  # noqa: FBT003
-    known = lives.join(named, on=view.entity, how="left")
-    told = known.where(F.coalesce(F.col(_CHANGED) | is_told, F.lit(False))).drop(_CHANGED)  # noqa: FBT003
-    never = {FROM: F.lit(NEVER), UNTIL: F.lit(NEVER), KIND: F.lit(MEMBER)}
-    return told.unionByName(who.withColumns(never), allowMissingColumns=True)
+        return _lives(changes, contract, view)
+    sign = F.when(F.col(CHANGE).isin(*TAKES_BACK), -1).otherwise(1).alias(_SIGN)
+    lives = _lives(changes.withColumn(_SIGN, sign), contract, view, _SIGN)
+    within = lives.where((F.col(FROM) <= span.last) & (F.col(UNTIL).isNull() | (F.col(UNTIL) > span.first)))
+    # A version that came and was changed again has come once, as what it is now.
+    keys = [name for name in within.columns if name != _SIGN]
+    net = within.groupBy(*keys).agg(F.sum(_SIGN).alias(_SIGN)).where(F.col(_SIGN) != 0)
+    kinds = F.array(F.when(F.col(_SIGN) > 0, F.lit(MEMBER)), F.lit(RETOLD))
+    return net.withColumn(KIND, F.explode(kinds)).where(F.col(KIND).isNotNull()).drop(_SIGN)
 
 
-def _lives(rows: DataFrame, contract: TableContract, view: FeatureView) -> DataFrame:
+def _lives(rows: DataFrame, contract: TableContract, view: FeatureView, *others: str) -> DataFrame:
     since = day_of(view.population.since)
-    entity = F.col(f"`{contract.entity}`").alias(view.entity)
-    kind = F.lit(MEMBER).alias(KIND)
+    entity, kind = F.col(f"`{contract.entity}`").alias(view.entity), F.lit(MEMBER).alias(KIND)
     if contract.kind == "fact":
         first = rows.groupBy(entity).agg(F.min(since).alias(FROM))
         return first.select(view.entity, kind, FROM, F.lit(None).cast("bigint").alias(UNTIL))
     # Of versions that follow each other within a day the last one stands at its end, and the others are empty.
     begin, until = F.greatest(since, day_of(VALID_FROM)), day_of(VALID_TO)
-    return rows.where(since.isNotNull()).select(entity, kind, begin.alias(FROM), until.alias(UNTIL), *view.attributes)
+    named = rows.where(since.isNotNull()).select(
+        entity, kind, begin.alias(FROM), until.alias(UNTIL), *view.attributes, *others
+    )
+    return named.where(F.col(UNTIL).isNull() | (F.col(FROM) < F.col(UNTIL)))

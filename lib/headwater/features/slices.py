@@ -25,7 +25,7 @@ from headwater.features.derived import derived
 from headwater.features.evaluate import Rows, evaluate
 from headwater.features.kernel import NEVER, Integers, Span, day_number, intervals, state
 from headwater.features.records import days, records_of
-from headwater.features.tilesets import CHECKPOINT, FROM, KIND, MEMBER, UNTIL, TileSet, tile_sets
+from headwater.features.tilesets import CHECKPOINT, FROM, KIND, MEMBER, RETOLD, UNTIL, TileSet, tile_sets
 
 # What a batch is: of the rows that were asked for, or of what is kept beside them.
 Of: TypeAlias = Literal["rows", "kept"]
@@ -142,25 +142,38 @@ def _lives(block: Block, part: Slice) -> _Lives:
     record = np.flatnonzero(kind == MEMBER)
     chosen = block.records.select([FROM, UNTIL]).take(pa.array(record))
     begin, end = days(chosen, FROM), days(chosen, UNTIL)
+    known, was = np.zeros(0, np.int64), np.zeros(0, np.int64)
     if part.resumed and part.resumed.members:
         known = days(block.records, MEMBER_FROM)
         was = np.flatnonzero((kind == CHECKPOINT) & (known < NEVER))
-        if not part.joins:
-            # Of whom the stream tells, it tells all.
-            was = was[~np.isin(block.entity[was], block.entity[record])]
-        record, begin = np.append(record, was), np.append(begin, known[was])
-        end = np.append(end, np.full(len(was), NEVER))
     if part.joins:
+        record, begin = np.append(record, was), np.append(begin, known[was])
         order = np.lexsort((begin, block.entity[record]))
         first = order[np.unique(block.entity[record][order], return_index=True)[1]]
-        record, begin, end = record[first], begin[first], end[first]
+        record, begin, end = record[first], begin[first], np.full(len(first), NEVER)
     of = block.entity[record]
     # Lives of an entity do not overlap, so their sum is the number of the one that it lives.
     over = intervals(of, begin, end, entities=block.entities, span=part.span)
-    grid = state("add", np.arange(1, len(record) + 1), over)
+    lives = np.append(-1, record)[state("add", np.arange(1, len(record) + 1), over)]
     since = np.full(block.entities, NEVER)
     np.minimum.at(since, of, begin)
-    return _Lives(np.append(-1, record)[grid], since)
+    return _Lives(lives if part.joins else _as_before(lives, was, block, part), since)
+
+
+def _as_before(lives: Integers, was: Integers, block: Block, part: Slice) -> Integers:
+    """Let members of the checkpoint be so still, on days of which nothing else is told."""
+    if not len(was):
+        return lives
+    retold = np.flatnonzero(block.records[KIND].to_numpy() == RETOLD)
+    chosen = block.records.select([FROM, UNTIL]).take(pa.array(retold))
+    over = intervals(
+        block.entity[retold], days(chosen, FROM), days(chosen, UNTIL), entities=block.entities, span=part.span
+    )
+    is_told = state("add", np.ones(len(retold), np.int64), over) > 0
+    before = np.full(block.entities, -1)
+    before[block.entity[was]] = was
+    found: Integers = np.where(is_told, lives, before[:, None])
+    return found
 
 
 def _rows(lives: _Lives, part: Slice) -> Rows:

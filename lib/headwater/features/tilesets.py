@@ -23,7 +23,7 @@ Grain: TypeAlias = Literal["day", "value", "register", "event"]
 # of a stored tile which tiles it is of, by number, and the batch of the log that it came with.
 KIND, FROM, UNTIL, KEY, TIME, TILES, BATCH = "_kind", "_from", "_until", "_key", "_time", "_tiles", "_batch"
 # Kinds of records beside those of tile sets, which are numbered from 1.
-MEMBER, CHECKPOINT, STORED = 0, -1, -2
+MEMBER, CHECKPOINT, STORED, RETOLD = 0, -1, -2, -3
 
 
 @dataclass(frozen=True)

@@ -122,8 +122,10 @@ def _stream(
     checkpoint = stored.checkpoint if stored else None
     if checkpoint is None or not checkpoint.resumed.members:
         stream = members(silver[population.name], population, view, part.span)
+    elif checkpoint.changes is not None:
+        stream = changed_members(checkpoint.changes, population, view, part.span)
     else:
-        stream = changed_members(silver[population.name], population, view, part.span, checkpoint.changes)
+        stream = members(silver[population.name].limit(0), population, view, part.span)
     stream = stream if scope is None else cut_to(stream, scope)
     for tile_set in part.tile_sets:
         contract = contracts[tile_set.group.table]

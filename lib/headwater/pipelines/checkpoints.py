@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from math import ceil, log2
 
+from headwater.contracts.schema import VALID_FROM, VALID_TO
 from headwater.errors import DataRejected
 from headwater.features.checkpoints import Checkpoint, Resumed
 from headwater.features.increment import goes_on
@@ -30,6 +31,7 @@ from headwater.state.streams import Commit
 from headwater.tables.checkpoints import beside, kept_days, open_checkpoint
 from headwater.tables.delta import version
 from headwater.tables.feed import only_adds, table_id
+from headwater.tables.files import list_files
 from headwater.tables.parquet import is_reached
 from headwater.tables.staging import Beside
 
@@ -37,8 +39,8 @@ from headwater.tables.staging import Beside
 _GONE = "checkpoint_gone"
 # Of the entities; above it, reading all members anew costs less than finding out who has changed.
 _AT_MOST = 10
-# Of a partition: entities, of which it holds the checkpoint; records of the log, which it is sorted from.
-_ENTITIES, _RECORDS = 1 << 18, 1 << 21
+# Of a partition: entities, of which it holds the checkpoint; records of the log, which it is sorted from; rows.
+_ENTITIES, _RECORDS, _ROWS = 1 << 18, 1 << 21, 1 << 22
 _AT_LEAST = 2
 
 
@@ -61,12 +63,18 @@ def kept_dates(runtime: Runtime, dates: Sequence[date], newest: date | None) -> 
     return tuple(sorted({*ends, *(dates[-1:] if newest is None or not dates or dates[-1] >= newest else ())}))
 
 
-def buckets(runtime: Runtime, records: int, checkpoint: CheckpointSeen | None) -> int:
-    """How many partitions the entities are shuffled to, a power of two: by what each will hold."""
-    wanted = max(_AT_LEAST, _power(entities(runtime) / _ENTITIES))
-    if checkpoint is None:
-        return max(wanted, _power(records / _RECORDS))
-    return min(wanted, checkpoint.buckets)
+def buckets(runtime: Runtime, records: int, dates: int, checkpoint: CheckpointSeen | None) -> int:
+    """How many partitions the entities are shuffled to, a power of two: by what each will hold.
+
+    Args:
+        runtime: where.
+        records: of the log.
+        dates: how many are computed for everybody.
+        checkpoint: what they go on from; then of the log a part is read.
+    """
+    rows = entities(runtime)
+    wanted = max(_AT_LEAST, _power(rows / _ENTITIES), _power(rows * dates / _ROWS))
+    return min(wanted, checkpoint.buckets) if checkpoint else max(wanted, _power(records / _RECORDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +140,21 @@ def _with_membership(
     is_another = step.tiles is None or step.tiles.population != table_id(location)
     if refused or is_another or runtime.clock() - kept.committed_at > KEPT:
         return seen
-    changed = [each for each in commits if int(str(each.facts.get("silver_version", 0))) > after]
     if runtime.project.tables[table].kind == "fact":
         is_known = only_adds(location, upto, after=after)
     else:
-        is_known = sum(touched(changed).values()) * _AT_MOST <= entities(runtime)
+        changed = [each for each in commits if int(str(each.facts.get("silver_version", 0))) > after]
+        is_few = sum(touched(changed).values()) * _AT_MOST <= entities(runtime)
+        is_known = is_few and not _may_turn(runtime, location, after, seen.day)
     changes = TableChanges(table=table, after=after, upto=upto) if upto > after else None
     return seen.model_copy(update={"members": True, "changes": changes}) if is_known else seen
+
+
+def _may_turn(runtime: Runtime, location: str, at: int, day: date) -> bool:
+    """Whether a version of a dimension may begin or end after a day, by the greatest values of its files."""
+    files = list_files(location, at)
+    columns = (runtime.project.view.population.since, VALID_FROM, VALID_TO)
+    return files is None or any(not each.ends_by(column, day) for each in files for column in columns)
 
 
 def open_seen(seen: CheckpointSeen, partitions: int, runtime: Runtime) -> Checkpoint:

@@ -145,7 +145,7 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
             parts = _parts(step, batch, scope, runtime)
             kept = kept_beside(step, runtime)
             written = replace_rows_once(parts, location, (view.entity, FEATURE_DATE), batch, kept)
-    # Beside the rows there are states of who has none, and the scope of a repair: without a date.
+    # Beside the rows there is the scope of a repair: without a date.
     rows = record_count(location, at=written.version, known=FEATURE_DATE)
     runtime.log.write("feature_computed", data_source=view.name, record_count=rows, dates=len(step.dates))
     return {"rows": rows, "staged_version": written.version, "stale": sorted(step.carried)}

@@ -9,8 +9,6 @@ is its own; Spark would need longer to scan, shuffle and hand over the same. Bey
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import reduce
-from operator import or_
 
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -28,8 +26,8 @@ from headwater.tables.feed import table_id
 from headwater.tables.files import FileFacts, TileFiles, list_files, read_files
 from headwater.tables.parquet import absolute, is_reached
 
-# What all workers together may read of the log: rows, and files that each of them opens.
-_ROWS, _FILES = 8_000_000, 64
+# What workers may read of the log: rows, all of them together; rows that one keeps; files, each of them.
+_ROWS, _KEPT, _FILES = 8_000_000, 1 << 20, 64
 
 
 def tiles_for(
@@ -64,7 +62,7 @@ def tiles_for(
         silver=silver,
         silver_batches=last.silver_batches,
         population=table_id(runtime.project.path("silver", runtime.project.view.population.table)) or "",
-        buckets=buckets(runtime, records, checkpoint),
+        buckets=buckets(runtime, records, len(whole), checkpoint),
         checkpoint=checkpoint,
         repaired_from=checkpoint_before(runtime, repaired, log) if repaired else None,
         kept_on=kept_dates(runtime, whole, newest),
@@ -106,15 +104,15 @@ def _for_workers(
     view, location = runtime.project.view, runtime.project.path("tiles", runtime.project.view.name)
     schema = log_schema(view, entity_type(view, runtime.project.tables))
     columns = to_arrow_schema(T.StructType([each for each in schema if each.name not in (TILES, MONTH)]))
-    rows = sum(_rows(each, parts) for each in files) * partitions
+    rows = sum(_rows(each, parts) for each in files)
     if not (is_reached(location) and can_be_placed(columns.field(view.entity).type)):
         return None
-    if len(files) > _FILES or rows > _ROWS:
+    if len(files) > _FILES or rows * partitions > _ROWS or rows / partitions > _KEPT:
         return None
     numbers = numbered(seen.kinds)
     paths = {n: [each.path for each in files if each.partition[TILES] == tiles] for tiles, n in numbers.items()}
-    wanted = {n: reduce(or_, (part.in_file for part in parts if part.tiles == tiles)) for tiles, n in numbers.items()}
-    return TileFiles(absolute(location), view.entity, partitions, columns, paths, wanted)
+    by_number = {n: [part for part in parts if part.tiles == tiles] for tiles, n in numbers.items()}
+    return TileFiles(absolute(location), view.entity, partitions, columns, paths, by_number)
 
 
 def _may_hold(file: FileFacts, part: Part) -> bool:

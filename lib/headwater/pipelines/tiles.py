@@ -16,7 +16,7 @@ from headwater.config.base import JsonValue
 from headwater.features.log import MONTH, Changes, log_schema, tile_changes
 from headwater.features.rows import entity_type
 from headwater.features.stored import count_columns, has_days, storable, tiles_id
-from headwater.features.tilesets import BATCH, FROM, TILES, TileSet
+from headwater.features.tilesets import BATCH, FROM, TILES, UNTIL, TileSet
 from headwater.pipelines.batches import last_batches
 from headwater.pipelines.feeds import FEED_GONE, feed_gone, feeds_kept, read_feed
 from headwater.pipelines.refusals import fitting
@@ -38,7 +38,8 @@ from headwater.tables.workers import Target
 
 _MB = 1 << 20
 # Rows that a reader of a day may skip at a time.
-_GROUP = 1 << 15
+_GROUP = 1 << 14
+_FOUND_BY = (FROM, UNTIL, BATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +132,12 @@ def _append(step: UpdateTiles, sets: Mapping[str, TileSet], batch: Batch, runtim
     target = Target(
         location=project.path("tiles", view.name),
         schema=log_schema(view, kind),
-        found_by=(FROM, BATCH),
+        found_by=_FOUND_BY,
         partition_by=(TILES, MONTH),
         in_order=view.entity,
         group=_GROUP,
     )
-    properties = {"delta.dataSkippingStatsColumns": f"{FROM},{BATCH}", "delta.enableDeletionVectors": "false"}
+    properties = {"delta.dataSkippingStatsColumns": ",".join(_FOUND_BY), "delta.enableDeletionVectors": "false"}
     spec = TableSpec(target.location, target.schema, target.partition_by, properties=properties)
     ensure_table(runtime.session(), spec)
     with fitting(view.name), feeds_kept(step.changes):

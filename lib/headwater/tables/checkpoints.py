@@ -78,7 +78,9 @@ def beside(location: str, schema: T.StructType, days: Collection[date]) -> Besid
         days: that are kept; what was known of them is replaced.
     """
     wanted = Schema.from_json(schema.json())
-    table = Target(location, schema, (), partition_by=PLACE, at_once=True, in_order=schema.names[0])
+    entity, *others = (each for each in schema.fields if each.name not in PLACE)
+    numbers = tuple(each.name for each in others if isinstance(each.dataType, T.LongType))
+    table = Target(location, schema, (), partition_by=PLACE, at_once=True, in_order=entity.name, by_byte=numbers)
     try:
         log = TableLog(location)
     except TableNotFoundError:

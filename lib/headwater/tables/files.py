@@ -8,17 +8,19 @@ little to read at all, every worker reads it by itself and keeps what is of its 
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as pa_dataset
+import pyarrow.parquet as pq
 from deltalake import DeltaTable as TableLog
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from headwater.features.buckets import bucket_of
-from headwater.features.increment import tile_records
+from headwater.features.increment import Part, tile_records
 from headwater.tables.delta import read_at
 from headwater.tables.parquet import open_store
 
@@ -35,8 +37,9 @@ class FileFacts:
         path: below the table.
         rows: how many.
         partition: values by column.
-        least: by column that has statistics.
+        least: by column that has statistics, if there is a value.
         greatest: likewise.
+        nulls: how many; None where nothing is said of a column.
     """
 
     path: str
@@ -44,6 +47,13 @@ class FileFacts:
     partition: Mapping[str, Any]
     least: Mapping[str, Any]
     greatest: Mapping[str, Any]
+    nulls: Mapping[str, int | None]
+
+    def ends_by(self, column: str, day: date) -> bool:
+        """Whether no date or instant (in UTC) of a column is after a day, as far as is known."""
+        if (greatest := self.greatest.get(column)) is None:
+            return self.nulls.get(column) == self.rows
+        return bool((greatest.date() if isinstance(greatest, datetime) else greatest) <= day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ class TileFiles:
         buckets: how many there are.
         columns: of the files.
         paths: by number of the tiles.
-        wanted: likewise, which of their rows matter.
+        parts: likewise, what of them matters.
     """
 
     location: str
@@ -64,19 +74,41 @@ class TileFiles:
     buckets: int
     columns: pa.Schema
     paths: Mapping[int, Sequence[str]]
-    wanted: Mapping[int, pc.Expression]
+    parts: Mapping[int, Sequence[Part]]
 
     def __call__(self, bucket: int) -> pa.Table:
         """The tiles of a bucket's entities that matter, as records of the engine."""
         store, root = open_store(self.location)
         found = [tile_records(self.columns.empty_table(), 0)]
         for number, paths in self.paths.items():
-            files = [f"{root}/{path}" for path in paths]
-            dataset = pa_dataset.dataset(files, schema=self.columns, format="parquet", filesystem=store)
-            rows = dataset.to_table(filter=self.wanted[number], use_threads=False).combine_chunks()
-            ours = bucket_of(rows[self.entity].combine_chunks(), self.buckets) == bucket
-            found.append(tile_records(rows.filter(pa.array(ours)), number))
+            wanted = reduce(or_, (part.in_file for part in self.parts[number]))
+            for path in paths:
+                with store.open_input_file(f"{root}/{path}") as opened:
+                    file = pq.ParquetFile(opened)
+                    read = file.read_row_groups(self.groups(file.metadata, number), use_threads=False)
+                rows = _fitted(read, self.columns).filter(wanted).combine_chunks()
+                ours = bucket_of(rows[self.entity].combine_chunks(), self.buckets) == bucket
+                found.append(tile_records(rows.filter(pa.array(ours)), number))
         return pa.concat_tables(found)
+
+    def groups(self, file: pq.FileMetaData, number: int) -> list[int]:
+        """The row groups of a file that may hold something that matters."""
+        bounded = {name for part in self.parts[number] for name in part.ranges}
+        columns = [at for at, name in enumerate(file.schema.names) if name in bounded]
+        return [group for group in range(file.num_row_groups) if self._matters(file.row_group(group), columns, number)]
+
+    def _matters(self, group: pq.RowGroupMetaData, columns: Sequence[int], number: int) -> bool:
+        known = {group.column(at).path_in_schema: group.column(at).statistics for at in columns}
+        bounds = {name: each for name, each in known.items() if each is not None and each.has_min_max}
+        least, greatest = ({name: getattr(each, end) for name, each in bounds.items()} for end in ("min", "max"))
+        return any(part.may_be_in(part.tiles, least, greatest) for part in self.parts[number])
+
+
+def _fitted(rows: pa.Table, columns: pa.Schema) -> pa.Table:
+    """Rows of a file as a table has them now: a file that is older has fewer columns, or has them in another order."""
+    there = set(rows.schema.names)
+    found = [rows[each.name] if each.name in there else pa.nulls(len(rows), each.type) for each in columns]
+    return pa.table(found, columns.names).cast(columns)
 
 
 def is_plain(log: TableLog) -> bool:
@@ -113,10 +145,24 @@ def read_files(spark: SparkSession, location: str, at: int, among: Sequence[File
 
 def _files(log: TableLog) -> list[FileFacts]:
     found = pa.table(log.get_add_actions(flatten=True)).to_pylist()
-    kinds = ("partition", "min", "max")
-    return [FileFacts(each["path"], each["num_records"], *(_told(each, kind) for kind in kinds)) for each in found]
+    return [
+        FileFacts(
+            path=each["path"],
+            rows=each["num_records"],
+            partition=_told(each, "partition"),
+            least=_known(_told(each, "min")),
+            greatest=_known(_told(each, "max")),
+            nulls=_told(each, "null_count"),
+        )
+        for each in found
+    ]
 
 
 def _told(file: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """What is said of each column: `min.x` is said of x."""
     return {name.removeprefix(f"{kind}."): value for name, value in file.items() if name.startswith(f"{kind}.")}
+
+
+def _known(bounds: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what only other files have a value of."""
+    return {name: value for name, value in bounds.items() if value is not None}

@@ -89,9 +89,17 @@ def append_rows_once(part: Computed, target: Target, batch: Batch) -> Written:
         return prove(target.location, batch)
     if not _takes_files(target.location, log):
         return append_once(part.rows, target.location, batch)
+    _add_columns(log, target.schema)
     files = _write(part, {"rows": _absolute(target)})
     _commit(log, _added(files, "rows"), "append", target, batch)
     return prove(target.location, batch)
+
+
+def _add_columns(log: TableLog, schema: T.StructType) -> None:
+    """Add what columns an append alone would not make known; refused where others have committed since."""
+    known = {field.name for field in log.schema().fields}
+    if new := [field for field in Schema.from_json(schema.json()).fields if field.name not in known]:
+        log.alter.add_columns(new, commit_properties=CommitProperties(max_commit_retries=0))
 
 
 def _is_done(log: TableLog, batch: Batch) -> bool:

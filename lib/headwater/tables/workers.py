@@ -36,6 +36,8 @@ _FILE = pa.schema(
 )
 # A group's columns lie in memory until it is full.
 _GROUP = 1 << 17
+# How often values come at the least, on average, for a dictionary of them to be worth it.
+_REPEATED = 4
 # Without it Spark does not know by which calendar old dates were written, and refuses to read them.
 _AS_SPARK = {"org.apache.spark.version": "3.5.0"}
 # Decimals as Spark writes them; the Arrow schema would speak of dictionaries, which are no types of the table.
@@ -53,6 +55,8 @@ class Target:
         partition_by: columns that are the same in all rows of a file; texts, whole numbers and dates.
         at_once: whether rows of several partitions come at once; else of one after another.
         in_order: a column whose values come in order and hardly repeat: written as what differs from the one before.
+        by_byte: columns of numbers whose bytes are written apart, the first ones of all numbers, then the second ones:
+            a quarter smaller, and twice as quick, but Spark 3 does not read it.
         group: rows of a row group, which a reader can skip.
     """
 
@@ -62,6 +66,7 @@ class Target:
     partition_by: tuple[str, ...] = ()
     at_once: bool = False
     in_order: str | None = None
+    by_byte: tuple[str, ...] = ()
     group: int = _GROUP
 
     @property
@@ -86,6 +91,8 @@ def write_rows(batches: Batches, make: Make, targets: Mapping[Of, Target]) -> It
         yield from writers[of].add(batch)
     for each in writers.values():
         yield from each.close()
+    # The process lives on, and what comes next may be Spark's alone.
+    pa.default_memory_pool().release_unused()
 
 
 class _Files:
@@ -147,18 +154,25 @@ class _File:
         rows = pa.Table.from_batches(self._gathered).unify_dictionaries()
         whole = len(rows) // least * least
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._sink, rows.schema, **_OPTIONS, **_encoding(rows.schema, self._target))
+            self._writer = pq.ParquetWriter(self._sink, rows.schema, **_OPTIONS, **_encoding(rows, self._target))
         self._writer.write_table(rows.slice(0, whole), row_group_size=self._target.group)
         self._statistics.add(rows.slice(0, whole))
         self._gathered = rows.slice(whole).to_batches()
 
 
-def _encoding(schema: pa.Schema, target: Target) -> dict[str, Any]:
+def _encoding(rows: pa.Table, target: Target) -> dict[str, Any]:
+    """How columns are written; of most a dictionary, where there are values that repeat."""
     if target.in_order is None:
         return {}
-    kind = "DELTA_BYTE_ARRAY" if pa.types.is_string(schema.field(target.in_order).type) else "DELTA_BINARY_PACKED"
-    others = [name for name in schema.names if name != target.in_order]
-    return {"compression": "zstd", "use_dictionary": others, "column_encoding": {target.in_order: kind}}
+    is_text = pa.types.is_string(rows.schema.field(target.in_order).type)
+    encodings = {target.in_order: "DELTA_BYTE_ARRAY" if is_text else "DELTA_BINARY_PACKED"}
+    encodings |= dict.fromkeys(target.by_byte, "BYTE_STREAM_SPLIT")
+    others = [name for name in rows.schema.names if name not in encodings]
+    numbers = [name for name in others if pa.types.is_integer(rows.schema.field(name).type)]
+    various = [name for name in numbers if pc.count_distinct(rows[name]).as_py() * _REPEATED > len(rows)]
+    encodings |= dict.fromkeys(various, "DELTA_BINARY_PACKED")
+    coded = [name for name in others if name not in various]
+    return {"compression": "zstd", "use_dictionary": coded, "column_encoding": encodings}
 
 
 def _by_partition(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], pa.RecordBatch]]:
