@@ -26,21 +26,21 @@ def project_at(lake: Path, *, initial_dates: int) -> Project:
     return replace(load_project(CONF, "local", variables), initial_dates=initial_dates)
 
 
-def with_logins(project: Project) -> Project:
-    """The project with one more feature, of a table that has others already."""
+def with_long_visits(project: Project) -> Project:
+    """The project with one more feature, of a table that has others already; its tiles have a state more than any."""
     view, table = project.view, "user_behavior"
     (group,) = (each for each in view.groups if each.table == table)
-    logins = Aggregate.model_validate(
+    visits = Aggregate.model_validate(
         {
-            "name": "login_count_7d",
+            "name": "long_visit_count_7d",
             "type": "bigint",
             "op": "count",
             "window_days": 7,
-            "where": [{"column": "event_type", "equals": "login"}],
+            "where": [{"column": "page_views", "at_least": 5}],
             "default": 0,
         }
     )
-    more = group.model_copy(update={"features": (*group.features, logins)})
+    more = group.model_copy(update={"features": (*group.features, visits)})
     groups = tuple(more if each.table == table else each for each in view.groups)
     return replace(project, view=view.model_copy(update={"groups": groups}))
 

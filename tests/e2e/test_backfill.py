@@ -37,9 +37,8 @@ def test_killed_and_run_again_it_goes_on(
 
     slices = [StageDates.model_validate(each.payload).dates for each in ledger_of(lake).stream(stage).commits[before:]]
     dates = [last - timedelta(days=back) for back in reversed(range(12))]
-    assert sorted(day for part in slices for day in part) == dates
     assert len(ledger_of(lake).stream(f"{PIPELINE}/{PIPELINE}/tiles").commits) == 1
-    assert [part[-1] for part in slices] == sorted((part[-1] for part in slices), reverse=True)
+    assert [day for part in slices for day in part] == dates
     assert len(slices) >= 3
     rows = all_rows(str(lake / "gold" / PIPELINE)).select(FEATURE_SCHEMA.names)
     every = [*dates, *(here.days[1] - timedelta(days=back) for back in reversed(range(41)))]

@@ -12,9 +12,9 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
-from tests.lakes import say_published, with_logins
+from tests.lakes import say_published, with_long_visits
 from tests.plans import moved
-from tests.spark.test_stored_tiles import FIRST, HISTORY, KEYS, Lake, Silver, naive
+from tests.spark.test_stored_tiles import FIRST, HISTORY, KEYS, USERS, Lake, Silver, naive
 
 from headwater.errors import DataRejected
 from headwater.features.increment import Stored, stored_records, wanted_parts
@@ -22,7 +22,7 @@ from headwater.features.kernel import Span, day_number
 from headwater.pipelines.backfill import plan_backfill
 from headwater.pipelines.pipeline import run_stage
 from headwater.pipelines.run import run_plan
-from headwater.pipelines.steps import Runtime, UpdateTiles
+from headwater.pipelines.steps import Runtime, StageDates, UpdateTiles
 from headwater.pipelines.tiles import stored_sets
 from headwater.tables.delta import version
 from headwater.tables.feed import only_adds
@@ -83,7 +83,7 @@ def test_one_more_feature_changes_no_other(spark: SparkSession, tmp_path: Path) 
     first_day(lake, silver)
     before = lake.staged()
     features = [each.name for each in lake.project.view.aggregates]
-    lake.project = with_logins(lake.project)
+    lake.project = with_long_visits(lake.project)
     runtime = replace(lake.runtime(FIRST), project=lake.project)
     _, tiles, stage = plan_backfill(runtime, min(before), max(before), 10**6)
     (planned,) = tiles.steps
@@ -92,12 +92,47 @@ def test_one_more_feature_changes_no_other(spark: SparkSession, tmp_path: Path) 
     run_plan(tiles, runtime)
     *_, stage = plan_backfill(runtime, min(before), max(before), 10**6)
     run_plan(stage, runtime)
-    place = [each.name for each in lake.project.view.aggregates].index("login_count_7d")
+    place = [each.name for each in lake.project.view.aggregates].index("long_visit_count_7d")
     after = lake.staged()
     assert without(after, place) == before
     assert len(features) == len(lake.project.view.aggregates) - 1
     assert {row[place] for rows in after.values() for row in rows.values()} > {0}
     scanned_once(spark, runtime)
+    say_published(runtime)
+    goes_on_over_files_of_both(lake, silver, place)
+
+
+def test_a_backfill_goes_on_from_month_to_month(spark: SparkSession, tmp_path: Path) -> None:
+    lake, silver = Lake(spark, tmp_path / "lake"), Silver(Random(5))
+    first_day(lake, silver)
+    runtime, last = lake.runtime(FIRST), min(lake.staged()) - timedelta(days=1)
+    first, went_on = date(2023, 12, 30), []
+    while (planned := plan_backfill(runtime, first, last, 31 * len(USERS))[-1]).steps:
+        (step,) = (each.step for each in planned.steps)
+        assert isinstance(step, StageDates)
+        assert step.tiles is not None
+        went_on.append(step.tiles.checkpoint and step.tiles.checkpoint.day)
+        run_plan(planned, runtime)
+        say_published(runtime)
+        staged = lake.staged()
+        assert tuple(sorted(staged)) == step.dates
+        for at, rows in staged.items():
+            assert rows == naive(silver, at), at
+    assert went_on == [None, date(2023, 12, 31), date(2024, 1, 31)]
+
+
+def goes_on_over_files_of_both(lake: Lake, silver: Silver, place: int) -> None:
+    """The day after: tiles of the other tables were written with fewer columns."""
+    day, silver.late = FIRST + timedelta(days=1), (0,)
+    runtime = lake.runtime(day)
+    lake.take(silver, day, runtime)
+    run_stage(runtime)
+    stage = runtime.ledger.stream(runtime.stream("stage", lake.project.view.name)).commits[-1]
+    step = StageDates.model_validate(stage.payload)
+    assert step.tiles is not None
+    assert step.tiles.checkpoint is not None
+    for at, rows in without(lake.staged(), place).items():
+        assert rows == naive(silver, at), at
 
 
 def scanned_once(spark: SparkSession, runtime: Runtime) -> None:

@@ -3,12 +3,12 @@
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
-from tests.lakes import say_published, with_logins
+from tests.lakes import say_published, with_long_visits
 
 from headwater.config.tables import ColumnSpec
 from headwater.errors import DataRejected
@@ -148,7 +148,7 @@ def test_a_new_feature_builds_the_tiles_of_its_own_table_only(runtime: Runtime) 
     silver(runtime)
     take_up(runtime)
     before = ids(runtime)
-    runtime = replace(runtime, project=with_logins(runtime.project))
+    runtime = replace(runtime, project=with_long_visits(runtime.project))
     assert {table for table, each in ids(runtime).items() if before[table] != each} == {"user_behavior"}
     assert [(each.table, each.after) for each in changes(runtime)] == [("user_behavior", None)]
 
@@ -217,3 +217,19 @@ def test_a_backfill_says_what_it_takes_up_first(runtime: Runtime) -> None:
     runtime.ledger.commit(begun, {"staged_version": 0, "rows": 1})
     say_published(runtime)
     assert [plan.steps for plan in plan_backfill(runtime, DAY, DAY, 100)] == [(), ()]
+
+
+def test_a_backfill_takes_the_newest_slice_and_then_each_after_the_one_before(runtime: Runtime) -> None:
+    silver(runtime, (*TABLES, "customers"))
+    first, order = DAY - timedelta(days=9), []
+    for _ in range(4):
+        *_, stage = plan_backfill(runtime, first, DAY, 1)
+        (planned,) = stage.steps
+        assert isinstance(planned.step, StageDates)
+        order.append(planned.step.dates)
+        runtime.ledger.commit(runtime.ledger.begin(planned.stream, to_payload(planned.step)), {"staged_version": 0})
+        say_published(runtime)
+    (*_, newest), *others = order
+    rest = [day for part in others for day in part]
+    assert newest == DAY
+    assert rest == [first + timedelta(days=each) for each in range(len(rest))]

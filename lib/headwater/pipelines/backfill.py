@@ -63,7 +63,10 @@ def plan_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple
 
 
 def _plan_slice(runtime: Runtime, first: date, last: date, rows: int) -> Plan:
-    """The slice that comes next: the newest, for it is what most people ask for."""
+    """The slice that comes next: the newest, which daily runs go on from, then the oldest and those after it.
+
+    Each of these goes on from the checkpoint of the one before, so the log is read twice and not once a slice.
+    """
     view = runtime.project.view
     stream = runtime.stream("stage", view.name)
     state = runtime.ledger.stream(stream)
@@ -74,9 +77,14 @@ def _plan_slice(runtime: Runtime, first: date, last: date, rows: int) -> Plan:
     if not due:
         return Plan(title, (), (f"{first} .. {last} is published by these definitions",))
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
-    *later, part = slices(due, entities(runtime), rows)
+    published = publications_of(runtime)
+    *left, newest = slices(due, entities(runtime), rows)
+    if left and max(of_present_definitions(runtime, published), default=date.min) > due[-1]:
+        part, *left = *left, newest
+    else:
+        part = newest
     versions = silver_versions(runtime)
-    tiles = tiles_for(runtime, part, (), versions, max(published_dates(publications_of(runtime)), default=None))
+    tiles = tiles_for(runtime, part, (), versions, max(published_dates(published), default=None))
     batches = _taken_up(runtime, tiles)
     step = StageDates(
         view=view.name,
@@ -89,7 +97,7 @@ def _plan_slice(runtime: Runtime, first: date, last: date, rows: int) -> Plan:
     )
     if is_staged(state, step):
         return Plan(title, (), (f"{part[0]} .. {part[-1]} is staged from the same input already",))
-    notes = tuple(f"then {each[0]} .. {each[-1]}, {len(each)} dates" for each in reversed(later))
+    notes = tuple(f"then {each[0]} .. {each[-1]}, {len(each)} dates" for each in left)
     return Plan(title, (PlannedStep(stream, step, decided_on=state.last_n),), notes)
 
 
