@@ -35,8 +35,8 @@ lint: setup
 format: setup ## put code into the one form that check asks for
 	@$(bin)/ruff check --fix --quiet && $(bin)/ruff format
 
-bench: setup ## measure (ARGS="--size base"; small unless said)
-	@$(with_env) $(bin)/pytest -q -s -o python_files="bench_*.py" tests/bench $(ARGS)
+bench: setup ## measure (ARGS="tests/bench/bench_day.py --size base"; all of it, and small, unless said)
+	@$(with_env) $(bin)/pytest -q -s -o python_files="bench_*.py" $(or $(filter tests/%,$(ARGS)),tests/bench) $(filter-out tests/%,$(ARGS))
 
 soak: setup ## the tests, and the random and kill suites at full count (tests/**/soak_*.py)
 	@$(with_env) HEADWATER_SOAK=1 $(bin)/pytest -o python_files="test_*.py soak_*.py" $(ARGS)

@@ -43,15 +43,15 @@ def days(spark: SparkSession, size: Size, lake: Path) -> list[Cost]:  # noqa: F8
         run_stage(runtime)
     print(cost.line("first day, tiles of all history"))
     say_published(runtime)
-    return [one_more(spark, lake, day) for day in DAYS]
+    return [one_more(spark, lake, day, 3 * size.customers // 1000) for day in DAYS]
 
 
-def one_more(spark: SparkSession, lake: Path, day: date) -> Cost:
-    """Silver takes a day up, and it is staged."""
+def one_more(spark: SparkSession, lake: Path, day: date, rows: int) -> Cost:
+    """Silver takes a day up, about so many rows of each table, and it is staged."""
     add_day(spark, lake / "silver", day)
     runtime = runtime_of(project_at(lake, initial_dates=1), day, spark)
-    for table in ("transactions", "user_behavior", "support_tickets"):
-        say_conformed(runtime, table, [day])
+    for table in ("customers", "transactions", "user_behavior", "support_tickets"):
+        say_conformed(runtime, table, [day], rows=rows)
     with metered(spark) as cost:
         run_stage(runtime)
     say_published(runtime)

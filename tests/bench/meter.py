@@ -13,7 +13,7 @@ from threading import Event, Thread
 from time import perf_counter
 from unittest.mock import patch
 
-import pyarrow.dataset as pa_dataset
+import pyarrow.parquet as pq
 from pyspark.sql import Row, SparkSession
 
 from headwater.features.checkpoints import Resumed
@@ -125,13 +125,11 @@ def _given(resumed: Resumed) -> int:
 def _row_groups(tiles: TileFiles) -> int:
     found = 0
     for number, paths in tiles.paths.items():
-        dataset = pa_dataset.dataset(
-            [f"{tiles.location}/{path}" for path in paths], schema=tiles.columns, format="parquet"
-        )
-        for fragment in dataset.get_fragments(filter=tiles.wanted[number]):
-            found += fragment.metadata.serialized_size
-            for group in fragment.subset(filter=tiles.wanted[number]).row_groups:
-                columns = fragment.metadata.row_group(group.id)
+        for path in paths:
+            file = pq.read_metadata(f"{tiles.location}/{path}")
+            found += file.serialized_size
+            for group in tiles.groups(file, number):
+                columns = file.row_group(group)
                 found += sum(columns.column(at).total_compressed_size for at in range(columns.num_columns))
     return found
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -66,7 +67,9 @@ def silver(spark: SparkSession, size: Size, folder: Path) -> Mapping[str, DataFr
 
 
 def add_day(spark: SparkSession, folder: Path, day: date) -> None:
-    """Append a day of events to silver: the last day's of the world once more, under ids of their own."""
+    """A day of silver: the last day's events of the world once more, under ids of their own; of a thousand customers one
+    moves to another country, and one has signed up."""
+    _change_customers(spark, folder, day)
     later = (day - LAST).days
     dated = {"transactions": "transaction_date", "user_behavior": "event_date", "support_tickets": "created_date"}
     for name, column in dated.items():
@@ -100,6 +103,22 @@ def add_late(spark: SparkSession, size: Size, folder: Path, day: date) -> int:
         found = {**given, **missing}
         _write(customers.select(*(found[each].alias(each) for each in table.columns)), folder / name)
     return size.customers // 100
+
+
+def _change_customers(spark: SparkSession, folder: Path, day: date) -> None:
+    table = DeltaTable.forPath(spark, str(folder / "customers"))
+    now, ours = F.lit(day).cast("timestamp"), f"pmod(xxhash64(user_id, '{day}'), 1000)"
+    known = spark.read.format("delta").load(str(folder / "customers")).where("valid_to IS NULL")
+    moved = known.where(f"{ours} = 0")
+    signed_up = known.where(f"{ours} = 1").withColumns(
+        {"user_id": F.concat("user_id", F.lit(f"+{day}")), "signup_date": F.lit(day)}
+    )
+    new = moved.withColumns({"valid_from": now, "country": F.lit("C99")}).unionByName(signed_up)
+    ended = moved.withColumn("valid_to", now)
+    key = "t.user_id = s.user_id AND t.valid_from <=> s.valid_from"
+    table.alias("t").merge(
+        ended.unionByName(new).alias("s"), key
+    ).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
 
 
 def _write(frame: DataFrame, location: Path) -> None:
