@@ -149,7 +149,11 @@ class Lake:
                     f"{key} in ({str(deleted)[1:-1]})"
                 )
             say_conformed(runtime, table, days)
-        if silver.rng.random() < 0.5:
+        if day == FIRST + timedelta(days=2):
+            # Of members nothing changes: who is new will be one after all of this.
+            self._merge("customers", [person("eve", FIRST + timedelta(days=900))], "user_id", 2)
+            say_conformed(runtime, "customers", [_BEGINNING])
+        elif silver.rng.random() < 0.5:
             who = silver.rng.choice(USERS)
             silver.signed_up[who] += timedelta(days=silver.rng.choice([-2, 1, 2]))
             n = runtime.ledger.stream(runtime.stream("silver", "customers")).last_n + 2

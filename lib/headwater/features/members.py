@@ -12,9 +12,7 @@ from headwater.contracts.schema import VALID_FROM, VALID_TO
 from headwater.features.kernel import Span
 from headwater.features.log import CHANGE, TAKES_BACK
 from headwater.features.rows import day_of
-from headwater.features.tilesets import FROM, KIND, MEMBER, RETOLD, UNTIL
-
-_SIGN = "_sign"
+from headwater.features.tilesets import FROM, KIND, MEMBER, SIGN, UNTIL
 
 
 def members(rows: DataFrame, contract: TableContract, view: FeatureView, span: Span) -> DataFrame:
@@ -31,9 +29,7 @@ def members(rows: DataFrame, contract: TableContract, view: FeatureView, span: S
         or per entity of a fact table.
     """
     lives = _lives(rows, contract, view)
-    if contract.kind == "fact":
-        return lives
-    return lives.where((F.col(FROM) <= span.last) & (F.col(UNTIL).isNull() | (F.col(UNTIL) > span.first)))
+    return lives if contract.kind == "fact" else _within(lives, span)
 
 
 def changed_members(changes: DataFrame, contract: TableContract, view: FeatureView, span: Span) -> DataFrame:
@@ -46,20 +42,18 @@ def changed_members(changes: DataFrame, contract: TableContract, view: FeatureVi
         span: the days; no version that was there already begins or ends on them.
 
     Returns:
-        As `members`. Of a dimension the lives that came, and as records of a kind of their own (`RETOLD`) the days of
-        those that came or went: on these days an entity is only what it is told to be, on others what it was. From a
-        fact table who has joined.
+        As `members`. Of a dimension the lives that came, and those that went, with their `_sign`; one that came and was
+        changed again is there three times. On the days of what is left, once they are added up, an entity is only
+        what it is told to be, on others what it was. From a fact table who has joined.
     """
     if contract.kind == "fact":
         return _lives(changes, contract, view)
-    sign = F.when(F.col(CHANGE).isin(*TAKES_BACK), -1).otherwise(1).alias(_SIGN)
-    lives = _lives(changes.withColumn(_SIGN, sign), contract, view, _SIGN)
-    within = lives.where((F.col(FROM) <= span.last) & (F.col(UNTIL).isNull() | (F.col(UNTIL) > span.first)))
-    # A version that came and was changed again has come once, as what it is now.
-    keys = [name for name in within.columns if name != _SIGN]
-    net = within.groupBy(*keys).agg(F.sum(_SIGN).alias(_SIGN)).where(F.col(_SIGN) != 0)
-    kinds = F.array(F.when(F.col(_SIGN) > 0, F.lit(MEMBER)), F.lit(RETOLD))
-    return net.withColumn(KIND, F.explode(kinds)).where(F.col(KIND).isNotNull()).drop(_SIGN)
+    sign = F.when(F.col(CHANGE).isin(*TAKES_BACK), -1).otherwise(1)
+    return _within(_lives(changes.withColumn(SIGN, sign), contract, view, SIGN), span)
+
+
+def _within(lives: DataFrame, span: Span) -> DataFrame:
+    return lives.where((F.col(FROM) <= span.last) & (F.col(UNTIL).isNull() | (F.col(UNTIL) > span.first)))
 
 
 def _lives(rows: DataFrame, contract: TableContract, view: FeatureView, *others: str) -> DataFrame:

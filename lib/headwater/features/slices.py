@@ -25,13 +25,14 @@ from headwater.features.derived import derived
 from headwater.features.evaluate import Rows, evaluate
 from headwater.features.kernel import NEVER, Integers, Span, day_number, intervals, state
 from headwater.features.records import days, records_of
-from headwater.features.tilesets import CHECKPOINT, FROM, KIND, MEMBER, RETOLD, UNTIL, TileSet, tile_sets
+from headwater.features.tilesets import CHECKPOINT, FROM, KIND, MEMBER, SIGN, UNTIL, TileSet, tile_sets
 
 # What a batch is: of the rows that were asked for, or of what is kept beside them.
 Of: TypeAlias = Literal["rows", "kept"]
 Made: TypeAlias = Iterator[tuple[Of, pa.RecordBatch]]
 # Cells of a grid: of 2 MB, so that a state and its neighbours stay in the cache.
 _CELLS = 1 << 18
+_WHO, _AT = "_who", "_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,16 @@ def feature_batches(batches: Iterable[pa.RecordBatch], part: Slice, bucket: int 
     """
     resumed = part.resumed
     if resumed:
-        batches = (each.filter(pc.is_valid(each[part.view.entity])) for each in batches)
+        batches = (_of_somebody(each, part) for each in batches)
     beside = Beside(resumed.read(bucket), resumed.tiles and resumed.tiles(bucket), part.told) if resumed else None
     for block in blocks(batches, part.view.entity, max(1, _CELLS // part.span.days), beside):
         yield from _computed(block, part, bucket)
+
+
+def _of_somebody(batch: pa.RecordBatch, part: Slice) -> pa.RecordBatch:
+    """Without the row that is nobody's; by the schema that was told, for Spark may find out that no value is null."""
+    told = pa.RecordBatch.from_arrays(batch.columns, schema=part.told or batch.schema)
+    return told.filter(pc.is_valid(told[part.view.entity]))
 
 
 def _computed(block: Block, part: Slice, bucket: int) -> Made:
@@ -139,7 +146,7 @@ def _computed(block: Block, part: Slice, bucket: int) -> Made:
 def _lives(block: Block, part: Slice) -> _Lives:
     """When the entities are members, by the stream and by the checkpoint."""
     kind = block.records[KIND].to_numpy()
-    record = np.flatnonzero(kind == MEMBER)
+    record, retold = _net(block, np.flatnonzero(kind == MEMBER), part)
     chosen = block.records.select([FROM, UNTIL]).take(pa.array(record))
     begin, end = days(chosen, FROM), days(chosen, UNTIL)
     known, was = np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -150,21 +157,32 @@ def _lives(block: Block, part: Slice) -> _Lives:
         record, begin = np.append(record, was), np.append(begin, known[was])
         order = np.lexsort((begin, block.entity[record]))
         first = order[np.unique(block.entity[record][order], return_index=True)[1]]
-        record, begin, end = record[first], begin[first], np.full(len(first), NEVER)
+        record, begin, end = record[first], begin[first], np.append(end, np.full(len(was), NEVER))[first]
     of = block.entity[record]
     # Lives of an entity do not overlap, so their sum is the number of the one that it lives.
     over = intervals(of, begin, end, entities=block.entities, span=part.span)
     lives = np.append(-1, record)[state("add", np.arange(1, len(record) + 1), over)]
     since = np.full(block.entities, NEVER)
     np.minimum.at(since, of, begin)
-    return _Lives(lives if part.joins else _as_before(lives, was, block, part), since)
+    return _Lives(lives if part.joins else _as_before(lives, was, retold, block, part), since)
 
 
-def _as_before(lives: Integers, was: Integers, block: Block, part: Slice) -> Integers:
+def _net(block: Block, lives: Integers, part: Slice) -> tuple[Integers, Integers]:
+    """Of lives that came and went the records of those that have come, and of those whose days are told anew."""
+    if SIGN not in block.records.column_names or block.records[SIGN].null_count == len(block.records):
+        return lives, lives
+    chosen = block.records.select([FROM, UNTIL, *part.view.attributes, SIGN]).take(pa.array(lives))
+    placed = chosen.append_column(_WHO, pa.array(block.entity[lives])).append_column(_AT, pa.array(lives))
+    same = [name for name in placed.column_names if name not in (SIGN, _AT)]
+    net = placed.group_by(same).aggregate([(SIGN, "sum"), (_AT, "min")])
+    sign, at = net[f"{SIGN}_sum"].to_numpy(), net[f"{_AT}_min"].to_numpy()
+    return at[sign > 0], at[sign != 0]
+
+
+def _as_before(lives: Integers, was: Integers, retold: Integers, block: Block, part: Slice) -> Integers:
     """Let members of the checkpoint be so still, on days of which nothing else is told."""
     if not len(was):
         return lives
-    retold = np.flatnonzero(block.records[KIND].to_numpy() == RETOLD)
     chosen = block.records.select([FROM, UNTIL]).take(pa.array(retold))
     over = intervals(
         block.entity[retold], days(chosen, FROM), days(chosen, UNTIL), entities=block.entities, span=part.span

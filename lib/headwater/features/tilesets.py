@@ -20,10 +20,12 @@ from headwater.features.algebra import State, operation
 Grain: TypeAlias = Literal["day", "value", "register", "event"]
 
 # Columns of the stream: which kind of record, its days, the value or register of a keyed tile, the instant of an event;
-# of a stored tile which tiles it is of, by number, and the batch of the log that it came with.
+# of a stored tile which tiles it is of, by number, and the batch of the log that it came with; of a membership, beside
+# a checkpoint, whether it came (1) or went (-1).
 KIND, FROM, UNTIL, KEY, TIME, TILES, BATCH = "_kind", "_from", "_until", "_key", "_time", "_tiles", "_batch"
+SIGN = "_sign"
 # Kinds of records beside those of tile sets, which are numbered from 1.
-MEMBER, CHECKPOINT, STORED, RETOLD = 0, -1, -2, -3
+MEMBER, CHECKPOINT, STORED = 0, -1, -2
 
 
 @dataclass(frozen=True)
