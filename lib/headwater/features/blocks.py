@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.features.kernel import Integers
-from headwater.features.runs import begins
+from headwater.features.runs import begins, whole_runs
 from headwater.features.tilesets import CHECKPOINT, KIND
 
 _RECORDS = 1 << 18
@@ -85,18 +85,7 @@ def blocks(
 
 def _gathered(batches: Iterable[pa.RecordBatch], entity: str, records: int) -> Iterator[pa.Table]:
     """Tables of so many records or more, and of whole entities."""
-    gathered: list[pa.RecordBatch] = []
-    for batch in batches:
-        gathered.append(batch)
-        if sum(each.num_rows for each in gathered) >= records:
-            table = pa.Table.from_batches(gathered).combine_chunks()
-            # The last entity may go on in the next batch.
-            end = int(np.flatnonzero(begins([table[entity]]))[-1])
-            if end:
-                yield table.slice(0, end)
-            gathered = table.slice(end).to_batches()
-    if gathered and (table := pa.Table.from_batches(gathered)).num_rows:
-        yield table.combine_chunks()
+    return whole_runs(batches, records, lambda table: begins([table[entity]]))
 
 
 def _told(records: pa.Table, entity: str) -> Block:

@@ -8,7 +8,7 @@ Nearly every event is a tile of its own, so the sort that the files need brings 
 Spark has nothing to group.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -23,7 +23,7 @@ from headwater.config.features import FeatureView
 from headwater.config.tables import TableContract
 from headwater.features.computed import Batches, Computed
 from headwater.features.kernel import Flags, Integers
-from headwater.features.runs import begins
+from headwater.features.runs import begins, whole_runs
 from headwater.features.slices import Made
 from headwater.features.stored import storable, sums_of
 from headwater.features.tiles import contributions
@@ -110,7 +110,7 @@ def _merged(
     batches: Batches, _partition: int, entity: str, ids: tuple[str, ...], sums: tuple[str, ...], batch: int
 ) -> Made:
     """Add up what stands together."""
-    for rows in _whole_tiles(batches, entity):
+    for rows in whole_runs(batches, _GATHERED, partial(_is_new, entity=entity)):
         at = np.flatnonzero(_is_new(rows, entity))
         first = rows.take(pa.array(at))
         found = {name: _added(rows, name, at) for name in sums}
@@ -131,22 +131,6 @@ def _merged(
         )
         for each in table.filter(pa.array(changes)).combine_chunks().to_batches():
             yield "rows", each
-
-
-def _whole_tiles(batches: Iterable[pa.RecordBatch], entity: str) -> Iterator[pa.Table]:
-    """Many rows at a time, and all of a tile."""
-    gathered: list[pa.RecordBatch] = []
-    for each in batches:
-        gathered.append(each)
-        if sum(rows.num_rows for rows in gathered) >= _GATHERED:
-            table = pa.Table.from_batches(gathered).combine_chunks()
-            # The last tile may go on in the next batch.
-            end = int(np.flatnonzero(_is_new(table, entity))[-1])
-            if end:
-                yield table.slice(0, end)
-            gathered = table.slice(end).to_batches()
-    if gathered and (table := pa.Table.from_batches(gathered)).num_rows:
-        yield table.combine_chunks()
 
 
 def _is_new(rows: pa.Table, entity: str) -> Flags:

@@ -1,6 +1,6 @@
-"""Where runs of equal values begin."""
+"""Runs of rows that belong together: where they begin, and a stream of rows cut between them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -18,3 +18,29 @@ def begins(columns: Sequence[pa.ChunkedArray | pa.Array]) -> Flags:
         column = each.combine_chunks() if isinstance(each, pa.ChunkedArray) else each
         found[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
     return found
+
+
+def whole_runs(batches: Iterable[pa.RecordBatch], rows: int, starts: Callable[[pa.Table], Flags]) -> Iterator[pa.Table]:
+    """Gather batches to tables of so many rows or more, and cut no run; one that is longer is a table by itself.
+
+    Args:
+        batches: of one schema.
+        rows: how many are gathered at least, but for the last table.
+        starts: where runs begin in a table; its first row begins one.
+    """
+    gathered: list[pa.RecordBatch] = []
+    count, wanted = 0, rows
+    for batch in batches:
+        gathered.append(batch)
+        count += batch.num_rows
+        if count < wanted:
+            continue
+        table = pa.Table.from_batches(gathered).combine_chunks()
+        # The last run may go on in the next batch.
+        end = int(np.flatnonzero(starts(table))[-1])
+        if end:
+            yield table.slice(0, end)
+        gathered, count = table.slice(end).to_batches(), count - end
+        wanted = max(rows, 2 * count)
+    if count:
+        yield pa.Table.from_batches(gathered).combine_chunks()
