@@ -3,15 +3,20 @@
 import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.transaction import AddAction, RemoveAction
+from pyspark.errors import PySparkException
 from pyspark.sql import types as T
 
+from headwater.errors import DataRejected
 from headwater.features.stored import has_days, resumable
 from headwater.features.windows import checkpoint_schema
+from headwater.pipelines.checkpoints import checkpoints_there, kept_dates, open_seen
+from headwater.pipelines.feeds import feeds_kept
 from headwater.pipelines.increment import tiles_for
 from headwater.pipelines.steps import (
     REJECTED,
@@ -104,7 +109,7 @@ def conformed(runtime: Runtime, rows: int, versions: pa.Table | None = None) -> 
 
 def seen(runtime: Runtime, *dates: date, repaired: tuple[date, ...] = ()) -> TilesSeen:
     versions = {"customers": DeltaTable(runtime.project.path("silver", "customers")).version()}
-    found = tiles_for(runtime, dates, repaired, versions, None)
+    found = tiles_for(runtime, dates, repaired, versions)
     assert found is not None
     return found
 
@@ -234,6 +239,14 @@ def test_members_are_not_known_where_a_known_version_turns_later(
     assert goes_on(runtime).members == known
 
 
+def test_members_are_not_known_where_files_say_nothing(runtime: Runtime) -> None:
+    location = runtime.project.path("silver", "customers")
+    table = DeltaTable(location)
+    table.create_write_transaction([AddAction("x.parquet", 1, {}, 0, True, "{}")], mode="append", schema=table.schema())
+    staged(runtime, before(1))
+    assert not goes_on(runtime).members
+
+
 def test_members_are_asked_for_anew_after_their_feed_was_gone(runtime: Runtime) -> None:
     staged(runtime, before(2))
     staged(runtime, before(1), code="change_feed_gone")
@@ -247,6 +260,42 @@ def test_buckets_follow_from_what_there_is(runtime: Runtime) -> None:
     assert seen(runtime, DAY).buckets == 4
     staged(runtime, before(1))
     assert seen(runtime, DAY).buckets == 2
+
+
+def test_the_last_day_and_the_ends_of_months_are_kept(runtime: Runtime) -> None:
+    dates = [date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 5)]
+    assert kept_dates(runtime, dates) == (date(2024, 1, 31), date(2024, 2, 29), date(2024, 3, 5))
+    assert kept_dates(runtime, dates[:1]) == (date(2024, 1, 30),)
+    assert kept_dates(runtime, []) == ()
+
+
+def at(runtime: Runtime, lake: str) -> Runtime:
+    """The same with its lake elsewhere."""
+    environment = runtime.project.environment.model_copy(update={"lake": lake})
+    return replace(runtime, project=replace(runtime.project, environment=environment))
+
+
+@pytest.mark.parametrize(
+    ("lake", "told"),
+    [("s3a://bucket/a/lake", "bucket/a/lake"), ("./a/lake", f"{Path.cwd()}/a/lake"), ("/a/lake/", "/a/lake")],
+)
+def test_a_file_of_a_checkpoint_that_is_gone_is_told_by_a_worker(runtime: Runtime, lake: str, told: str) -> None:
+    """Who knows the place without its scheme, or from the root on."""
+    runtime = at(runtime, lake)
+    for table in (f"checkpoints/{runtime.project.view.name}", "silver/customers"):
+        message = f"FileNotFoundError: [Errno 2] Failed to open '{told}/{table}/_day=2024-01-09/x.parquet'"
+        with pytest.raises((DataRejected, PySparkException)) as caught, feeds_kept([]), checkpoints_there(runtime):
+            raise PySparkException(message)
+        assert isinstance(caught.value, DataRejected) == table.startswith("checkpoints")
+
+
+def test_a_table_of_checkpoints_that_is_gone_is_told(runtime: Runtime) -> None:
+    staged(runtime, before(1))
+    found = goes_on(runtime)
+    shutil.rmtree(place(runtime))
+    with pytest.raises(DataRejected) as caught:
+        open_seen(found, 2, runtime)
+    assert caught.value.code == "checkpoint_gone"
 
 
 def test_the_newest_days_and_the_ends_of_months_are_kept(runtime: Runtime) -> None:

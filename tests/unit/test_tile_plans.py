@@ -11,7 +11,7 @@ from deltalake import write_deltalake
 from tests.lakes import say_published, with_long_visits
 
 from headwater.config.tables import ColumnSpec
-from headwater.errors import DataRejected
+from headwater.errors import ConfigError, DataRejected
 from headwater.pipelines import run
 from headwater.pipelines.backfill import plan_backfill
 from headwater.pipelines.explain import describe
@@ -62,7 +62,7 @@ def ids(runtime: Runtime) -> dict[str, str]:
 
 def seen(runtime: Runtime) -> TilesSeen | None:
     """What a stage batch of the day would take from the log."""
-    return tiles_for(runtime, [DAY], [], {"customers": 0}, None)
+    return tiles_for(runtime, [DAY], [], {"customers": 0})
 
 
 def refuse(runtime: Runtime, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +142,27 @@ def test_another_type_of_a_column_that_is_read_is_another_tile(runtime: Runtime,
     wider = contract.model_copy(update={"columns": tuple(columns)})
     after = ids(replace(runtime, project=replace(runtime.project, tables={**runtime.project.tables, table: wider})))
     assert {each for each in before if after[each] != before[each]} == {table}
+
+
+def test_an_entity_of_another_name_has_other_tiles(runtime: Runtime) -> None:
+    """The log has a column of its name, in which the old ones have nothing."""
+    before = ids(runtime)
+    renamed = runtime.project.view.model_copy(update={"entity": "customer"})
+    after = ids(replace(runtime, project=replace(runtime.project, view=renamed)))
+    assert not set(before.values()) & set(after.values())
+
+
+def test_an_entity_of_another_type_is_refused(runtime: Runtime) -> None:
+    silver(runtime)
+    place = runtime.project.path("tiles", runtime.project.view.name)
+    write_deltalake(place, pa.table({runtime.project.view.entity: ["ann"]}))
+    assert plan_tiles(runtime).steps
+    shutil.rmtree(place)
+    write_deltalake(place, pa.table({runtime.project.view.entity: [7]}))
+    with pytest.raises(ConfigError) as caught:
+        plan_tiles(runtime)
+    assert caught.value.code == "entity_type_changed"
+    assert "bigint" in caught.value.message
 
 
 def test_a_new_feature_builds_the_tiles_of_its_own_table_only(runtime: Runtime) -> None:

@@ -57,17 +57,18 @@ def kept_states(view: FeatureView) -> Mapping[str, bool]:
     return {name: state == "n" for each in resumable(view) for (_, state), name in each.kept.items()}
 
 
-def tiles_id(tile_set: TileSet, contract: TableContract, origin: str) -> str:
+def tiles_id(tile_set: TileSet, contract: TableContract, entity: str, origin: str) -> str:
     """What the tiles of a set are found by: the table and a digest of all that decides what they hold.
 
     Args:
         tile_set: a storable one.
         contract: of its table; a column that the set does not read decides nothing.
+        entity: name and type of the log's column of entities.
         origin: what they were begun from. Of another one they are other tiles, built anew.
     """
     types, event_time = {column.name: column.type for column in contract.columns}, tile_set.group.event_time
     read = {contract.entity, *(name for feature in tile_set.features for name in feature.reads(event_time))}
-    parts = [origin, event_time, contract.entity, *(f"{name} {types[name]}" for name in sorted(read))]
+    parts = [origin, event_time, contract.entity, entity, *(f"{name} {types[name]}" for name in sorted(read))]
     parts += [feature.model_dump_json(include=_MEANING) for feature in tile_set.features]
     return f"{tile_set.group.table}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:8]}"
 

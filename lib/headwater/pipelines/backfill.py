@@ -17,7 +17,7 @@ from headwater.pipelines.batches import last_batches
 from headwater.pipelines.gold import is_staged, silver_versions
 from headwater.pipelines.increment import tiles_for
 from headwater.pipelines.publication import plan_publish, plan_unfinished_publication
-from headwater.pipelines.published import by_date, entities, of_present_definitions, publications_of, published_dates
+from headwater.pipelines.published import by_date, entities, of_present_definitions, publications_of
 from headwater.pipelines.run import run_plan, run_planned
 from headwater.pipelines.steps import Plan, PlannedStep, Runtime, StageDates, TilesSeen, unfinished
 from headwater.pipelines.tiles import plan_tiles
@@ -65,7 +65,8 @@ def plan_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple
 def _plan_slice(runtime: Runtime, first: date, last: date, rows: int) -> Plan:
     """The slice that comes next: the newest, which daily runs go on from, then the oldest and those after it.
 
-    Each of these goes on from the checkpoint of the one before, so the log is read twice and not once a slice.
+    Each of these goes on from the checkpoint of the one before, so what looks at all history reads the log twice, not
+    once a slice.
     """
     view = runtime.project.view
     stream = runtime.stream("stage", view.name)
@@ -84,7 +85,7 @@ def _plan_slice(runtime: Runtime, first: date, last: date, rows: int) -> Plan:
     else:
         part = newest
     versions = silver_versions(runtime)
-    tiles = tiles_for(runtime, part, (), versions, max(published_dates(published), default=None))
+    tiles = tiles_for(runtime, part, (), versions)
     batches = _taken_up(runtime, tiles)
     step = StageDates(
         view=view.name,

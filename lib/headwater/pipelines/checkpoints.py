@@ -32,11 +32,11 @@ from headwater.tables.checkpoints import beside, kept_days, open_checkpoint
 from headwater.tables.delta import version
 from headwater.tables.feed import only_adds, table_id
 from headwater.tables.files import list_files
-from headwater.tables.parquet import is_reached
-from headwater.tables.staging import Beside
+from headwater.tables.parquet import is_reached, name_in_store
+from headwater.tables.staging import KeptBeside
 
 # Of a batch that was closed for it, so that the next one goes on from another.
-_GONE = "checkpoint_gone"
+_CODE = "checkpoint_gone"
 # Of the entities; above it, reading all members anew costs less than finding out who has changed.
 _AT_MOST = 10
 # Of a partition: entities, of which it holds the checkpoint; records of the log, which it is sorted from; rows.
@@ -49,18 +49,15 @@ def place(runtime: Runtime) -> str:
     return runtime.project.path("checkpoints", runtime.project.view.name)
 
 
-def kept_dates(runtime: Runtime, dates: Sequence[date], newest: date | None) -> tuple[date, ...]:
-    """Of dates that are computed, in order, those at whose end a checkpoint is kept.
+def kept_dates(runtime: Runtime, dates: Sequence[date]) -> tuple[date, ...]:
+    """Of dates that are computed for everybody, in order, those at whose end a checkpoint is kept.
 
-    Args:
-        runtime: where.
-        dates: to be computed for everybody.
-        newest: the last published date.
+    The last one, for the next run or slice goes on from there, and the ends of months, for repairs.
     """
-    if not is_reached(place(runtime)):
+    if not dates or not resumable(runtime.project.view) or not is_reached(place(runtime)):
         return ()
     ends = {day for day in dates if (day + timedelta(days=1)).day == 1}
-    return tuple(sorted({*ends, *(dates[-1:] if newest is None or not dates or dates[-1] >= newest else ())}))
+    return tuple(sorted(ends | {dates[-1]}))
 
 
 def buckets(runtime: Runtime, records: int, dates: int, checkpoint: CheckpointSeen | None) -> int:
@@ -102,7 +99,7 @@ def checkpoint_before(
         versions: of silver, as the dates will see it; None: it need not say who has a row.
     """
     stages = runtime.ledger.stream(runtime.stream("stage", runtime.project.view.name)).commits
-    gone = max((each.n for each in stages if each.facts.get("code") == _GONE), default=0)
+    gone = max((each.n for each in stages if each.facts.get("code") == _CODE), default=0)
     kept_by = {each.n: each for each in stages if REJECTED not in each.facts and each.n > gone}
     at = version(place(runtime))
     found = {day: kept_by[n] for day, n in kept_days(place(runtime)).items() if n in kept_by and day < dates[0]}
@@ -158,7 +155,13 @@ def _may_turn(runtime: Runtime, location: str, at: int, day: date) -> bool:
 
 
 def open_seen(seen: CheckpointSeen, partitions: int, runtime: Runtime) -> Checkpoint:
-    """Open a checkpoint, as an intent names it, for the workers of so many partitions."""
+    """Open a checkpoint, as an intent names it, for the workers of so many partitions.
+
+    Raises:
+        DataRejected: the table is not there any more.
+    """
+    if (at := version(place(runtime))) is None or at < seen.version:
+        raise _gone(runtime, f"the table has no version {seen.version}")
     project, view = runtime.project, runtime.project.view
     schema = checkpoint_schema(view, project.tables)
     read = open_checkpoint(place(runtime), seen.version, seen.day, partitions, schema)
@@ -167,7 +170,7 @@ def open_seen(seen: CheckpointSeen, partitions: int, runtime: Runtime) -> Checkp
     return Checkpoint(resumed, changes)
 
 
-def kept_beside(step: StageDates, runtime: Runtime) -> Beside | None:
+def kept_beside(step: StageDates, runtime: Runtime) -> KeptBeside | None:
     """Where the checkpoints that a stage batch keeps are written."""
     if step.tiles is None or not step.tiles.kept_on:
         return None
@@ -182,21 +185,24 @@ def checkpoints_there(runtime: Runtime) -> Iterator[None]:
     Raises:
         DataRejected: the next batch goes on from another, or from nothing.
     """
-    view = runtime.project.view.name
 
     def refusal(found: re.Match[str]) -> DataRejected | None:
-        if place(runtime).rstrip("/") not in found.string:
-            return None
-        return DataRejected(
-            "checkpoint_gone",
-            f"A checkpoint of {view} cannot be read: a file of it is not there ({found[0]}).",
-            remedy="Run the job again: it computes from the log of tiles instead. Nothing was written. Let VACUUM keep "
-            "what is younger than the last run.",
-            facts={"view": view},
-        )
+        ours = name_in_store(place(runtime)) in found.string
+        return _gone(runtime, f"a file of it is not there ({found[0]})") if ours else None
 
     with versions_kept(refusal):
         yield
+
+
+def _gone(runtime: Runtime, why: str) -> DataRejected:
+    view = runtime.project.view.name
+    return DataRejected(
+        "checkpoint_gone",
+        f"A checkpoint of {view} cannot be read: {why}.",
+        remedy="Run the job again: it computes from the log of tiles instead. Nothing was written. Let VACUUM keep "
+        "what is younger than the last run.",
+        facts={"view": view},
+    )
 
 
 def _power(wanted: float) -> int:

@@ -33,8 +33,11 @@ def read_feed(change: TableChanges, runtime: Runtime) -> DataFrame:
 def feeds_kept(changes: Sequence[TableChanges]) -> Iterator[None]:
     """Raise a change feed whose files or commits are gone as what it is."""
 
-    def refusal(found: re.Match[str]) -> DataRejected:
+    def refusal(found: re.Match[str]) -> DataRejected | None:
         named = [change for change in changes if f"/{change.table}/" in found.string]
+        # A file that is gone is named, a commit is not.
+        if not named and (not changes or ".parquet" in found.string):
+            return None
         return feed_gone(named or changes, f"a file or commit of it is not there ({found[0]})")
 
     with versions_kept(refusal):

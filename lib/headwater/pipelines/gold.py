@@ -81,7 +81,7 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
         due = sorted({*whole, *found.by_entity})
         return Plan(title, (), (f"{len(due)} dates {due[0]} .. {due[-1]}, once there is silver",))
     versions = silver_versions(runtime)
-    tiles = tiles_for(runtime, whole, found.by_entity, versions, max(published, default=None))
+    tiles = tiles_for(runtime, whole, found.by_entity, versions)
     versions |= tiles.silver if tiles else {}
     repair = repair_of(runtime, found, versions)
     dates = tuple(sorted({*whole, *(repair.dates if repair else ())}))

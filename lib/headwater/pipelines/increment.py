@@ -9,6 +9,7 @@ is its own; Spark would need longer to scan, shuffle and hand over the same. Bey
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from math import inf
 
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -35,7 +36,6 @@ def tiles_for(
     whole: Sequence[date],
     repaired: Sequence[date],
     versions: Mapping[str, int],
-    newest: date | None,
 ) -> TilesSeen | None:
     """What a stage batch takes from the log, and keeps; None when there is none of the present definitions.
 
@@ -44,7 +44,6 @@ def tiles_for(
         whole: dates to be computed for everybody, in order.
         repaired: dates to be computed for some.
         versions: of silver tables, as they are now.
-        newest: the last published date.
     """
     commits, sets = written_batches(runtime), stored_sets(runtime)
     known = taken_up(commits)
@@ -65,7 +64,7 @@ def tiles_for(
         buckets=buckets(runtime, records, len(whole), checkpoint),
         checkpoint=checkpoint,
         repaired_from=checkpoint_before(runtime, repaired, log) if repaired else None,
-        kept_on=kept_dates(runtime, whole, newest),
+        kept_on=kept_dates(runtime, whole),
     )
 
 
@@ -102,6 +101,9 @@ def _for_workers(
 ) -> TileFiles | None:
     """How a worker reads what matters of the log; None where Spark should."""
     view, location = runtime.project.view, runtime.project.path("tiles", runtime.project.view.name)
+    if any(each.kind not in seen.kinds for each in tile_sets(view)):
+        # Other tiles come from Spark, however many there are, and are taken as they come.
+        return None
     schema = log_schema(view, entity_type(view, runtime.project.tables))
     columns = to_arrow_schema(T.StructType([each for each in schema if each.name not in (TILES, MONTH)]))
     rows = sum(_rows(each, parts) for each in files)
@@ -120,7 +122,9 @@ def _may_hold(file: FileFacts, part: Part) -> bool:
 
 
 def _rows(file: FileFacts, parts: Sequence[Part]) -> float:
-    """About how many rows of a file matter, by the days that it holds."""
+    """About how many rows of a file matter, by the days that it holds; of one that does not say, no end of them."""
+    if file.rows is None or FROM not in file.least or FROM not in file.greatest:
+        return inf
     first, last = file.least[FROM], file.greatest[FROM]
     days = 0
     for part in (each for each in parts if _may_hold(file, each)):

@@ -184,7 +184,7 @@ def _targets(planned: PlannedStep, runtime: Runtime) -> tuple[str, ...]:
         case UpdateTiles():
             tables = (project.path("tiles", step.view),)
         case StageDates():
-            tables = (project.path("staged", step.view),)
+            tables = (project.path("staged", step.view), project.path("checkpoints", step.view))
         case AuditStage():
             tables = (quarantine_path(runtime, step.view),)
         case PublishStage():

@@ -13,6 +13,7 @@ from operator import or_
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
+from headwater.errors import ConfigError
 from headwater.features.log import MONTH, Changes, log_schema, tile_changes
 from headwater.features.rows import entity_type
 from headwater.features.stored import count_columns, has_days, storable, tiles_id
@@ -31,7 +32,18 @@ from headwater.pipelines.steps import (
     unfinished,
 )
 from headwater.state.streams import Commit
-from headwater.tables.delta import Batch, TableSpec, Written, ensure_table, find, read_at, size_in_bytes, version
+from headwater.tables.delta import (
+    Batch,
+    TableSpec,
+    Written,
+    ensure_table,
+    exists,
+    find,
+    read_at,
+    schema_of,
+    size_in_bytes,
+    version,
+)
 from headwater.tables.feed import only_adds, table_id
 from headwater.tables.staging import append_rows_once
 from headwater.tables.workers import Target
@@ -67,15 +79,20 @@ def stored_sets(runtime: Runtime) -> tuple[StoredSet, ...]:
     project = runtime.project
     sets = storable(project.view)
     origins = _origins(runtime, sorted({each.group.table for each in sets}))
+    entity = f"{project.view.entity} {entity_type(project.view, project.tables).simpleString()}"
     return tuple(
-        StoredSet(each, tiles_id(each, project.tables[table], origins[table]), origins[table])
+        StoredSet(each, tiles_id(each, project.tables[table], entity, origins[table]), origins[table])
         for each in sets
         for table in [each.group.table]
     )
 
 
 def plan_tiles(runtime: Runtime) -> Plan:
-    """Plan which changes of silver the log has to take up."""
+    """Plan which changes of silver the log has to take up.
+
+    Raises:
+        ConfigError: the entity has another type than the log was begun with.
+    """
     view = runtime.project.view
     stream = runtime.stream("tiles", view.name)
     state = runtime.ledger.stream(stream)
@@ -98,6 +115,7 @@ def plan_tiles(runtime: Runtime) -> Plan:
     }
     if not changes or None in present.values():
         return Plan(title, ())
+    _require_type(runtime)
     step = UpdateTiles(
         view=view.name, run_date=runtime.run_date, changes=tuple(changes.values()), silver_batches=batches
     )
@@ -167,6 +185,22 @@ def _taken_back(
     log = read_at(runtime.session(), runtime.project.path("tiles", step.view), written.version)
     ours = log.where(F.col(BATCH) == batch.n).where(reduce(or_, lost))
     return sorted({row[0] for row in ours.select(TILES).distinct().collect()} | unknown)
+
+
+def _require_type(runtime: Runtime) -> None:
+    """A column of a table keeps its type, and gold has it as well."""
+    view, location = runtime.project.view, runtime.project.path("tiles", runtime.project.view.name)
+    wanted = entity_type(view, runtime.project.tables)
+    if not exists(location) or view.entity not in (schema := schema_of(location)).fieldNames():
+        return
+    if (found := schema[view.entity].dataType) != wanted:
+        raise ConfigError(
+            "entity_type_changed",
+            f"The tables of view {view.name} have {view.entity} as {found.simpleString()}; the contract of "
+            f"{view.population.table} declares it as {wanted.simpleString()} now.",
+            remedy="Declare the type as it was, or give the view a new name, under which its tables begin anew.",
+            facts={"view": view.name, "entity": view.entity, "declared": wanted.simpleString()},
+        )
 
 
 def _pays(runtime: Runtime, tables: Sequence[str]) -> bool:

@@ -20,7 +20,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from headwater.features.checkpoints import BUCKET, DAY, PLACE, STAGE
 from headwater.tables.parquet import absolute, open_store
-from headwater.tables.staging import Beside
+from headwater.tables.staging import KeptBeside
 from headwater.tables.workers import Target
 
 _NEWEST = 7
@@ -69,7 +69,7 @@ def open_checkpoint(location: str, at: int, day: date, buckets: int, schema: T.S
     return BucketFiles(absolute(location), to_arrow_schema(read), tuple(map(tuple, paths)))
 
 
-def beside(location: str, schema: T.StructType, days: Collection[date]) -> Beside:
+def beside(location: str, schema: T.StructType, days: Collection[date]) -> KeptBeside:
     """The table, made if there is none, as what a batch that keeps some days writes beside its rows.
 
     Args:
@@ -88,8 +88,8 @@ def beside(location: str, schema: T.StructType, days: Collection[date]) -> Besid
         log = TableLog.create(location, wanted, mode="ignore", partition_by=[*PLACE], configuration=settings)
     if log.schema() != wanted:
         # Of other definitions: nothing goes on from there.
-        return Beside(table, log, outlived=None)
-    return Beside(table, log, _outlived(_files(log), days))
+        return KeptBeside(table, log, outlived=None)
+    return KeptBeside(table, log, _outlived(_files(log), days))
 
 
 def _outlived(files: Sequence[Mapping[str, Any]], days: Collection[date]) -> list[str]:

@@ -123,6 +123,11 @@ def version(location: str) -> int | None:
         return None
 
 
+def schema_of(location: str, at: int | None = None) -> T.StructType:
+    """The columns of a table that exists, at a version or now; needs no session."""
+    return T.StructType.fromJson(json.loads(TableLog(location, version=at).schema().to_json()))
+
+
 def record_count(location: str, *, at: int | None = None, known: str | None = None) -> int:
     """How many rows a table has by the statistics of its files; needs no session and reads no data.
 

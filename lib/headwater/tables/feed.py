@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater.features.log import CHANGE
-from headwater.tables.delta import read_changes
+from headwater.tables.delta import read_changes, schema_of
 from headwater.tables.files import is_few, is_plain
 from headwater.tables.parquet import is_reached, open_store
 
@@ -58,7 +58,7 @@ def changed_rows(spark: SparkSession, location: str, upto: int, *, after: int) -
     files = changed_files(location, upto, after=after)
     if files is None or not is_few([*files.told, *files.came, *files.went]):
         return read_changes(spark, location, upto, after=after)
-    schema = T.StructType.fromJson(json.loads(TableLog(location, version=upto).schema().to_json()))
+    schema = schema_of(location, upto)
     told = T.StructType([*schema.fields, T.StructField(CHANGE, T.StringType())])
     parts = [_read(spark, location, files.told, told)] if files.told else []
     parts += [_read(spark, location, files.came, schema).withColumn(CHANGE, F.lit("insert"))] if files.came else []

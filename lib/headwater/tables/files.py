@@ -5,7 +5,6 @@ with deletion vectors nor with columns by other names, are what its log lists, s
 little to read at all, every worker reads it by itself and keeps what is of its own bucket.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,11 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable as TableLog
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import types as T
 
 from headwater.features.buckets import bucket_of
 from headwater.features.increment import Part, tile_records
-from headwater.tables.delta import read_at
+from headwater.tables.delta import read_at, schema_of
 from headwater.tables.parquet import open_store
 
 # Above it, Spark lists what it is told by a job as well.
@@ -35,7 +33,7 @@ class FileFacts:
 
     Attributes:
         path: below the table.
-        rows: how many.
+        rows: how many; None where nothing is said.
         partition: values by column.
         least: by column that has statistics, if there is a value.
         greatest: likewise.
@@ -43,7 +41,7 @@ class FileFacts:
     """
 
     path: str
-    rows: int
+    rows: int | None
     partition: Mapping[str, Any]
     least: Mapping[str, Any]
     greatest: Mapping[str, Any]
@@ -52,7 +50,7 @@ class FileFacts:
     def ends_by(self, column: str, day: date) -> bool:
         """Whether no date or instant (in UTC) of a column is after a day, as far as is known."""
         if (greatest := self.greatest.get(column)) is None:
-            return self.nulls.get(column) == self.rows
+            return self.rows is not None and self.nulls.get(column) == self.rows
         return bool((greatest.date() if isinstance(greatest, datetime) else greatest) <= day)
 
 
@@ -138,7 +136,7 @@ def read_files(spark: SparkSession, location: str, at: int, among: Sequence[File
     """
     if among is None or not is_few(among):
         return read_at(spark, location, at)
-    schema = T.StructType.fromJson(json.loads(TableLog(location, version=at).schema().to_json()))
+    schema = schema_of(location, at)
     paths = [f"{location}/{each.path}" for each in among]
     return spark.read.schema(schema).option("basePath", location).parquet(*paths).select(*schema.names)
 

@@ -76,6 +76,12 @@ def absolute(location: str) -> str:
     return location if urlsplit(location).scheme else str(Path(location).absolute())
 
 
+def name_in_store(location: str) -> str:
+    """What errors of a worker call a location: without the scheme, whole; needs no store."""
+    split = urlsplit(absolute(location))
+    return f"{split.netloc}{split.path}".rstrip("/")
+
+
 def create_file(location: str, path: str) -> pa.NativeFile:
     """Open a file of a location to be written, in folders that may have to be made."""
     store, root = open_store(location)

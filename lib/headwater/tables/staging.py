@@ -32,7 +32,7 @@ _COUNTED = (T.StringType, T.IntegerType, T.LongType, T.DateType)
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class KeptBeside:
     """What a batch keeps beside its rows.
 
     Attributes:
@@ -47,7 +47,7 @@ class Beside:
 
 
 def replace_rows_once(
-    parts: Sequence[Computed], location: str, found_by: tuple[str, ...], batch: Batch, beside: Beside | None = None
+    parts: Sequence[Computed], location: str, found_by: tuple[str, ...], batch: Batch, beside: KeptBeside | None = None
 ) -> Written:
     """Replace a whole table, its columns too; returns the commit that holds the rows.
 
@@ -64,7 +64,9 @@ def replace_rows_once(
         return prove(location, batch)
     if not _takes_files(location, log):
         union = partial(DataFrame.unionByName, allowMissingColumns=True)
-        return overwrite_once(reduce(union, (part.rows for part in parts)), location, batch)
+        # What a worker makes goes by the number of its partition, which a union counts on from one part to the next.
+        frames = [part.rows.localCheckpoint() if len(parts) > 1 else part.rows for part in parts]
+        return overwrite_once(reduce(union, frames), location, batch)
     kept: dict[Of, Target] = {"kept": _absolute(beside.table)} if beside else {}
     rows = [
         _absolute(Target(location, part.schema, _counted(part.schema, found_by), in_order=part.in_order))

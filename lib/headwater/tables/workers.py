@@ -40,6 +40,8 @@ _GROUP = 1 << 17
 _REPEATED = 4
 # Without it Spark does not know by which calendar old dates were written, and refuses to read them.
 _AS_SPARK = {"org.apache.spark.version": "3.5.0"}
+# Of a decimal that is a whole number in the file.
+_DIGITS = 18
 # Decimals as Spark writes them; the Arrow schema would speak of dictionaries, which are no types of the table.
 _OPTIONS: dict[str, Any] = {"store_decimal_as_integer": True, "store_schema": False}
 
@@ -137,7 +139,8 @@ class _File:
 
     def close(self) -> dict[str, Any]:
         """What the driver has to know of it."""
-        self._write(1)
+        if self._gathered:
+            self._write(1)
         if self._writer is not None:
             self._writer.add_key_value_metadata(_AS_SPARK)
             self._writer.close()
@@ -164,8 +167,7 @@ def _encoding(rows: pa.Table, target: Target) -> dict[str, Any]:
     """How columns are written; of most a dictionary, where there are values that repeat."""
     if target.in_order is None:
         return {}
-    is_text = pa.types.is_string(rows.schema.field(target.in_order).type)
-    encodings = {target.in_order: "DELTA_BYTE_ARRAY" if is_text else "DELTA_BINARY_PACKED"}
+    encodings = _as_differences(target.in_order, rows.schema.field(target.in_order).type)
     encodings |= dict.fromkeys(target.by_byte, "BYTE_STREAM_SPLIT")
     others = [name for name in rows.schema.names if name not in encodings]
     numbers = [name for name in others if pa.types.is_integer(rows.schema.field(name).type)]
@@ -173,6 +175,16 @@ def _encoding(rows: pa.Table, target: Target) -> dict[str, Any]:
     encodings |= dict.fromkeys(various, "DELTA_BINARY_PACKED")
     coded = [name for name in others if name not in various]
     return {"compression": "zstd", "use_dictionary": coded, "column_encoding": encodings}
+
+
+def _as_differences(name: str, kind: pa.DataType) -> dict[str, str]:
+    """How a column is written as what differs from the value before; not at all where Parquet has no such form."""
+    if pa.types.is_string(kind):
+        return {name: "DELTA_BYTE_ARRAY"}
+    is_whole = pa.types.is_integer(kind) or pa.types.is_temporal(kind)
+    if is_whole or (pa.types.is_decimal(kind) and kind.precision <= _DIGITS):
+        return {name: "DELTA_BINARY_PACKED"}
+    return {}
 
 
 def _by_partition(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], pa.RecordBatch]]:
