@@ -19,7 +19,7 @@ from headwater.features.kernel import Integers
 from headwater.features.runs import begins, whole_runs
 from headwater.features.tilesets import CHECKPOINT, KIND
 
-_RECORDS = 1 << 18
+_RECORDS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
