@@ -1,0 +1,28 @@
+"""Who is in the stream, who is in the checkpoint, and who is in both: everybody that matters is in one block."""
+
+import pyarrow as pa
+import pytest
+
+from headwater.features.blocks import Beside, blocks
+
+TOLD = pa.schema([("who", pa.string()), ("_kind", pa.int32())])
+CHECKPOINT = pa.table({"who": ["a", "c", "d", "f"]})
+
+
+@pytest.mark.parametrize("of_the_stream", ["", "a", "c", "bd", "g", "abcdefg"])
+@pytest.mark.parametrize("gathered", [1, 2, 100])
+def test_everybody_is_in_one_block(of_the_stream: str, gathered: int) -> None:
+    rows = [{"who": who, "_kind": 0} for who in of_the_stream]
+    batches = [pa.RecordBatch.from_pylist([row], TOLD) for row in rows]
+    every = sorted({*of_the_stream, *CHECKPOINT["who"].to_pylist()})
+    for tiles, told, expected in (
+        (None, TOLD, every),
+        (TOLD.empty_table(), TOLD, every),
+        # The stream names all that matter.
+        (None, None, sorted(of_the_stream)),
+    ):
+        found = list(blocks(batches, "who", 2, Beside(CHECKPOINT, tiles, told), gathered))
+        assert [who for block in found for who in block.names.to_pylist()] == expected
+        for block in found:
+            assert block.entities <= 2
+            assert [block.names[at].as_py() for at in block.entity] == block.records["who"].to_pylist()
