@@ -125,8 +125,7 @@ def batches(records: list[dict[str, object]], rng: Random) -> Iterator[pa.Record
     rng.shuffle(records)
     records.sort(key=lambda record: str(record["who"]))
     # What is known not to be null of a plan may become known only while it runs.
-    is_null = rng.random() < 0.5
-    schema = STREAM.set(1, STREAM.field("_kind").with_nullable(is_null))
+    schema = STREAM.set(1, STREAM.field("_kind").with_nullable(rng.random() < 0.5))
     while records:
         size = rng.randint(1, len(records))
         yield pa.RecordBatch.from_pylist(records[:size], schema)
@@ -284,7 +283,7 @@ def test_increments_equal_the_definitions(share: int) -> None:
             rng.shuffle(stored)
             read = pa.Table.from_pylist(stored, STREAM)
             resumed, stored = replace(resumed, tiles=lambda _, found=read: found), []
-        part = slice_of(wanted, joins=joins, resumed=resumed, told=STREAM if some is None else None)
+        part = slice_of(wanted, joins=joins, resumed=resumed, stream=STREAM if some is None else None)
         records = (
             [*lives, *stored] if some is None else [*cut_to(lives, some), *(x for x in stored if x["who"] in some)]
         )

@@ -17,7 +17,8 @@ from tests.spark.test_windows import PEOPLE, SALES, VIEW, instant
 
 from headwater.config.features import FeatureView
 from headwater.errors import Unproven
-from headwater.features.computed import Computed, computed_by_spark
+from headwater.features.computed import Batches, Computed, computed_by_spark
+from headwater.features.slices import Made
 from headwater.features.windows import Wanted, feature_rows
 from headwater.outcome import as_headwater_error
 from headwater.tables.delta import (
@@ -36,7 +37,7 @@ from headwater.tables.staging import replace_rows_once
 FOUND_BY = ("who", "feature_date")
 OF_ALL_TYPES = (
     "who string, feature_date date, small decimal(4,1), money decimal(18,2), large decimal(38,6), whole int, long bigint,"
-    " ratio double, flag boolean, day date, at timestamp, word string, list array<string>, _states struct<n:bigint,s:bigint>"
+    " ratio double, flag boolean, day date, at timestamp, word string, list array<string>, pair struct<n:bigint,s:bigint>"
 )
 LONG_AGO = datetime(1900, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
 ROWS = [
@@ -235,3 +236,19 @@ def test_what_only_spark_may_write_spark_writes(spark: SparkSession, place: str,
     assert DeltaTable(location).history(1)[0]["engineInfo"].startswith("Apache-Spark")
     found = latest(spark, location)
     assert (found.columns, found.count()) == (computed.schema.names, written.rows)
+
+
+def of_bucket(batches: Batches, bucket: int) -> Made:
+    """A row that says which partition a worker takes itself to be at."""
+    rows = sum(batch.num_rows for batch in batches)
+    yield "rows", pa.RecordBatch.from_pydict({"who": pa.array([f"{rows} rows"]), "bucket": pa.array([bucket])})
+
+
+@pytest.mark.parametrize("features", [{}, {"delta.enableChangeDataFeed": "true"}], ids=["by workers", "by Spark"])
+def test_each_part_has_buckets_of_its_own(spark: SparkSession, features: dict[str, str], location: str) -> None:
+    """A worker finds the files of its bucket by the number, whatever stands beside its part."""
+    schema = spark.createDataFrame([], "who string, bucket bigint").schema
+    parts = [Computed(spark.range(6).repartition(count, "id"), of_bucket, schema) for count in (2, 3)]
+    ensure_table(spark, replace(staged_spec(location, schema), properties=features))
+    replace_rows_once(parts, location, FOUND_BY, Batch("s", 1))
+    assert sorted(row["bucket"] for row in latest(spark, location).collect()) == [0, 0, 1, 1, 2]

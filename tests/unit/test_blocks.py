@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from headwater.features.blocks import Beside, blocks
+from headwater.features.blocks import Bucket, blocks
 
-TOLD = pa.schema([("who", pa.string()), ("_kind", pa.int32())])
+STREAM = pa.schema([("who", pa.string()), ("_kind", pa.int32())])
 CHECKPOINT = pa.table({"who": ["a", "c", "d", "f"]})
 
 
@@ -13,15 +13,15 @@ CHECKPOINT = pa.table({"who": ["a", "c", "d", "f"]})
 @pytest.mark.parametrize("gathered", [1, 2, 100])
 def test_everybody_is_in_one_block(of_the_stream: str, gathered: int) -> None:
     rows = [{"who": who, "_kind": 0} for who in of_the_stream]
-    batches = [pa.RecordBatch.from_pylist([row], TOLD) for row in rows]
+    batches = [pa.RecordBatch.from_pylist([row], STREAM) for row in rows]
     every = sorted({*of_the_stream, *CHECKPOINT["who"].to_pylist()})
-    for tiles, told, expected in (
-        (None, TOLD, every),
-        (TOLD.empty_table(), TOLD, every),
+    for tiles, stream, expected in (
+        (None, STREAM, every),
+        (STREAM.empty_table(), STREAM, every),
         # The stream names all that matter.
         (None, None, sorted(of_the_stream)),
     ):
-        found = list(blocks(batches, "who", 2, Beside(CHECKPOINT, tiles, told), gathered))
+        found = list(blocks(batches, "who", 2, Bucket(CHECKPOINT, tiles, stream), gathered))
         assert [who for block in found for who in block.names.to_pylist()] == expected
         for block in found:
             assert block.entities <= 2

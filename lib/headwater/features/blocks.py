@@ -43,22 +43,22 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What a worker has beside the stream.
+class Bucket:
+    """What a worker has of its bucket beside the stream.
 
     Attributes:
         checkpoint: a row per entity, in order of entity.
         tiles: records in any order; None: the stream has them, and is in order of entity too.
-        told: the stream's columns; None: it names all entities that matter, and what there is of others is left out.
+        stream: the stream's columns; None: it names all entities that matter, and what there is of others is left out.
     """
 
     checkpoint: pa.Table
     tiles: pa.Table | None
-    told: pa.Schema | None
+    stream: pa.Schema | None
 
 
 def blocks(
-    batches: Iterable[pa.RecordBatch], entity: str, entities: int, beside: Beside | None = None, records: int = _RECORDS
+    batches: Iterable[pa.RecordBatch], entity: str, entities: int, bucket: Bucket | None = None, records: int = _RECORDS
 ) -> Iterator[Block]:
     """Cut the stream, and what is beside it, between entities.
 
@@ -66,18 +66,19 @@ def blocks(
         batches: an entity's records stand together.
         entity: the column that names it.
         entities: how many a block may have at most.
-        beside: what is not in the stream.
+        bucket: what is not in the stream.
         records: how many are gathered before they are cut; more belong to a block only when one entity has them.
     """
     found: Iterable[Block]
-    if beside is None:
-        found = (_told(table, entity) for table in _gathered(batches, entity, records))
-    elif beside.tiles is None:
-        found = _with_checkpoint(_gathered(batches, entity, records), entity, beside)
+    if bucket is None:
+        found = (_of_stream(table, entity) for table in _gathered(batches, entity, records))
+    elif bucket.tiles is None:
+        found = _with_checkpoint(_gathered(batches, entity, records), entity, bucket)
     else:
         # Few, for they are only what has changed; all of them at a time.
-        told = pa.concat_tables([pa.Table.from_batches(batches, beside.told), beside.tiles], promote_options="default")
-        found = [_merged(told.combine_chunks(), beside.checkpoint, entity)]
+        stream = pa.Table.from_batches(batches, bucket.stream)
+        both = pa.concat_tables([stream, bucket.tiles], promote_options="default")
+        found = [_merged(both.combine_chunks(), bucket.checkpoint, entity)]
     for block in found:
         if block.entities:
             yield from _cut(block, entities)
@@ -88,30 +89,30 @@ def _gathered(batches: Iterable[pa.RecordBatch], entity: str, records: int) -> I
     return whole_runs(batches, records, lambda table: begins([table[entity]]))
 
 
-def _told(records: pa.Table, entity: str) -> Block:
+def _of_stream(records: pa.Table, entity: str) -> Block:
     """Records of the stream alone."""
     column = records[entity].combine_chunks()
     first = begins([column])
     return Block(records, np.cumsum(first) - 1, column.filter(pa.array(first)))
 
 
-def _with_checkpoint(told: Iterable[pa.Table], entity: str, beside: Beside) -> Iterator[Block]:
+def _with_checkpoint(stream: Iterable[pa.Table], entity: str, bucket: Bucket) -> Iterator[Block]:
     """Of the checkpoint, to each table of the stream the entities up to its last one."""
-    left = beside.checkpoint
-    for table in told:
+    left = bucket.checkpoint
+    for table in stream:
         passed = int(pc.sum(pc.less_equal(left[entity], table[entity][-1])).as_py() or 0)
         rows = left.slice(0, passed)
-        if beside.told is None:
+        if bucket.stream is None:
             rows = rows.filter(pc.is_in(rows[entity], value_set=table[entity]))
         yield _merged(table, rows, entity)
         left = left.slice(passed)
-    if beside.told is not None:
-        yield _merged(beside.told.empty_table(), left, entity)
+    if bucket.stream is not None:
+        yield _merged(bucket.stream.empty_table(), left, entity)
 
 
-def _merged(told: pa.Table, rows: pa.Table, entity: str) -> Block:
+def _merged(stream: pa.Table, rows: pa.Table, entity: str) -> Block:
     """Records, and a row of the checkpoint for each entity that has one."""
-    own, known = told[entity].combine_chunks(), rows[entity].combine_chunks()
+    own, known = stream[entity].combine_chunks(), rows[entity].combine_chunks()
     found = pc.index_in(own, value_set=known)
     is_new = pc.is_null(found)
     new = own.filter(is_new).unique()
@@ -123,7 +124,7 @@ def _merged(told: pa.Table, rows: pa.Table, entity: str) -> Block:
     at = pc.fill_null(found, 0).to_numpy().astype(np.int64)
     at[is_new.to_numpy(zero_copy_only=False)] = len(known) + pc.index_in(own.filter(is_new), value_set=new).to_numpy()
     of_checkpoint = rows.append_column(KIND, pa.array(np.full(len(rows), CHECKPOINT, np.int32)))
-    records = pa.concat_tables([told, of_checkpoint], promote_options="default").combine_chunks()
+    records = pa.concat_tables([stream, of_checkpoint], promote_options="default").combine_chunks()
     in_order = names.take(pa.array(order)) if len(new) else names
     return Block(records, np.concatenate([place[at], place[: len(known)]]), in_order)
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from headwater.config.features import FeatureView
 from headwater.features.algebra import Numbers
-from headwater.features.blocks import Beside, Block, blocks
+from headwater.features.blocks import Block, Bucket, blocks
 from headwater.features.cells import cells
 from headwater.features.checkpoints import BUCKET, DAY, MEMBER_FROM, STAGE, Resumed
 from headwater.features.derived import derived
@@ -47,7 +47,7 @@ class Slice:
         joins: whether who is a member stays one: the population is a fact table, and a member who has an event.
         stored: of tile sets whose tiles come from a log of changes, the number of those by kind.
         resumed: the checkpoint to go on from.
-        told: columns of the stream where entities matter that it says nothing of; None: it names all that do.
+        stream: columns of the stream where entities matter that it says nothing of; None: it names all that do.
         kept: names of a checkpoint's states, and which of them count events.
         kept_on: the days, of those computed, at whose end one is kept.
         stage: number of the batch that keeps them.
@@ -60,7 +60,7 @@ class Slice:
     joins: bool = False
     stored: Mapping[int, int] = field(default_factory=dict)
     resumed: Resumed | None = None
-    told: pa.Schema | None = None
+    stream: pa.Schema | None = None
     kept: Mapping[str, bool] = field(default_factory=dict)
     kept_on: tuple[date, ...] = ()
     stage: int = 0
@@ -110,15 +110,15 @@ def feature_batches(batches: Iterable[pa.RecordBatch], part: Slice, bucket: int 
     resumed = part.resumed
     if resumed:
         batches = (_of_somebody(each, part) for each in batches)
-    beside = Beside(resumed.read(bucket), resumed.tiles and resumed.tiles(bucket), part.told) if resumed else None
-    for block in blocks(batches, part.view.entity, max(1, _CELLS // part.span.days), beside):
+    ours = Bucket(resumed.read(bucket), resumed.tiles and resumed.tiles(bucket), part.stream) if resumed else None
+    for block in blocks(batches, part.view.entity, max(1, _CELLS // part.span.days), ours):
         yield from _computed(block, part, bucket)
 
 
 def _of_somebody(batch: pa.RecordBatch, part: Slice) -> pa.RecordBatch:
-    """Without the row that is nobody's; by the schema that was told, for Spark may find out that no value is null."""
-    told = pa.RecordBatch.from_arrays(batch.columns, schema=part.told or batch.schema)
-    return told.filter(pc.is_valid(told[part.view.entity]))
+    """Without the row that is nobody's; by the planned schema, for Spark may find out that no value is null."""
+    planned = pa.RecordBatch.from_arrays(batch.columns, schema=part.stream or batch.schema)
+    return planned.filter(pc.is_valid(planned[part.view.entity]))
 
 
 def _computed(block: Block, part: Slice, bucket: int) -> Made:

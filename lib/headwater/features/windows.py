@@ -99,7 +99,7 @@ def feature_rows(
     else:
         together = stream.repartition(view.entity)
     together = together.sortWithinPartitions(view.entity)
-    part = replace(part, told=to_arrow_schema(together.schema) if wanted.scope is None else None)
+    part = replace(part, stream=to_arrow_schema(together.schema) if wanted.scope is None else None)
     make = partial(published_batches, part=part, stale=_stale_sources(part.carried, contracts))
     kept = checkpoint_schema(view, contracts) if wanted.kept_on else None
     in_order = view.entity if len(part.dates) == 1 else None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from math import ceil, log2
 
 from headwater.contracts.schema import VALID_FROM, VALID_TO
@@ -28,7 +28,7 @@ from headwater.pipelines.published import entities
 from headwater.pipelines.refusals import versions_kept
 from headwater.pipelines.steps import REJECTED, CheckpointSeen, Runtime, StageDates, TilesSeen
 from headwater.state.streams import Commit
-from headwater.tables.checkpoints import beside, kept_days, open_checkpoint
+from headwater.tables.checkpoints import beside, ends_month, kept_days, open_checkpoint
 from headwater.tables.delta import version
 from headwater.tables.feed import only_adds, table_id
 from headwater.tables.files import list_files
@@ -56,8 +56,7 @@ def kept_dates(runtime: Runtime, dates: Sequence[date]) -> tuple[date, ...]:
     """
     if not dates or not resumable(runtime.project.view) or not is_reached(place(runtime)):
         return ()
-    ends = {day for day in dates if (day + timedelta(days=1)).day == 1}
-    return tuple(sorted(ends | {dates[-1]}))
+    return tuple(sorted({*filter(ends_month, dates), dates[-1]}))
 
 
 def buckets(runtime: Runtime, records: int, dates: int, checkpoint: CheckpointSeen | None) -> int:

@@ -94,10 +94,11 @@ def beside(location: str, schema: T.StructType, days: Collection[date]) -> KeptB
 
 def _outlived(files: Sequence[Mapping[str, Any]], days: Collection[date]) -> list[str]:
     newest = set(sorted({*days, *(each[DAY] for each in files)})[-_NEWEST:])
-    return [each["path"] for each in files if each[DAY] in days or not (each[DAY] in newest or _ends_month(each[DAY]))]
+    return [each["path"] for each in files if each[DAY] in days or not (each[DAY] in newest or ends_month(each[DAY]))]
 
 
-def _ends_month(day: date) -> bool:
+def ends_month(day: date) -> bool:
+    """Whether it is a month's last day."""
     return (day + timedelta(days=1)).day == 1
 
 

@@ -147,16 +147,16 @@ def _files(log: TableLog) -> list[FileFacts]:
         FileFacts(
             path=each["path"],
             rows=each["num_records"],
-            partition=_told(each, "partition"),
-            least=_known(_told(each, "min")),
-            greatest=_known(_told(each, "max")),
-            nulls=_told(each, "null_count"),
+            partition=_said(each, "partition"),
+            least=_known(_said(each, "min")),
+            greatest=_known(_said(each, "max")),
+            nulls=_said(each, "null_count"),
         )
         for each in found
     ]
 
 
-def _told(file: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def _said(file: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """What is said of each column: `min.x` is said of x."""
     return {name.removeprefix(f"{kind}."): value for name, value in file.items() if name.startswith(f"{kind}.")}
 

@@ -56,7 +56,8 @@ class Target:
         found_by: columns that get statistics; texts, whole numbers and dates.
         partition_by: columns that are the same in all rows of a file; texts, whole numbers and dates.
         at_once: whether rows of several partitions come at once; else of one after another.
-        in_order: a column whose values come in order and hardly repeat: written as what differs from the one before.
+        in_order: a column whose values come in order and hardly repeat: written as what differs from the one before,
+            and all of the file small; None: quickly.
         by_byte: columns of numbers whose bytes are written apart, the first ones of all numbers, then the second ones:
             a quarter smaller, and twice as quick, but Spark 3 does not read it.
         group: rows of a row group, which a reader can skip.
@@ -146,8 +147,13 @@ class _File:
             self._writer.close()
         size = self._sink.tell()
         self._sink.close()
-        told = {"rows": self._statistics.rows, "statistics": self._statistics.as_json()}
-        return {"path": self._path, "size": size, **told, "partition": list(self._partition.items())}
+        return {
+            "path": self._path,
+            "size": size,
+            "rows": self._statistics.rows,
+            "statistics": self._statistics.as_json(),
+            "partition": list(self._partition.items()),
+        }
 
     def _write(self, least: int) -> None:
         """Write what was gathered as groups, of which the last may be smaller down to so many rows.
@@ -194,7 +200,7 @@ def _by_partition(batch: pa.RecordBatch, columns: tuple[str, ...]) -> Iterator[t
     starts = np.flatnonzero(begins([batch[name] for name in columns])) if columns else [0]
     for start, end in pairwise([*starts, batch.num_rows]):
         rows = batch.slice(start, end - start)
-        yield tuple(str(_told(rows[name][0].as_py())) for name in columns), rows
+        yield tuple(str(_as_said(rows[name][0].as_py())) for name in columns), rows
 
 
 def _typed(batch: pa.RecordBatch, fields: list[T.StructField]) -> pa.RecordBatch:
@@ -234,12 +240,12 @@ class _Statistics:
         return json.dumps(
             {
                 "numRecords": self.rows,
-                "minValues": {name: _told(value) for name, value in self.least.items()},
-                "maxValues": {name: _told(value) for name, value in self.greatest.items()},
+                "minValues": {name: _as_said(value) for name, value in self.least.items()},
+                "maxValues": {name: _as_said(value) for name, value in self.greatest.items()},
                 "nullCount": self.nulls,
             }
         )
 
 
-def _told(value: object) -> object:
+def _as_said(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else value
