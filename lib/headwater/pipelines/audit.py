@@ -31,8 +31,6 @@ from headwater.state.runs import CheckRow
 from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, read_at
 
-NOTHING_STAGED = "nothing is staged that is not published already"
-
 
 def plan_audit(runtime: Runtime) -> Plan:
     """Plan the audit of the last stage batch, unless these checks have judged it already."""
@@ -44,7 +42,7 @@ def plan_audit(runtime: Runtime) -> Plan:
         return Plan(title, (unfinished(stream, state.open),))
     last = unpublished(runtime)
     if last is None:
-        return Plan(title, (), (NOTHING_STAGED,))
+        return Plan(title, (), ("nothing is staged that waits for an audit",))
     if verdict_of(runtime, last.n) is not None:
         return Plan(title, (), ("the staged rows have their verdict already",))
     stage = StageDates.model_validate(last.payload)

@@ -17,7 +17,7 @@ from headwater.config.base import JsonValue
 from headwater.features.asof import FEATURE_DATE
 from headwater.features.scope import kept_in
 from headwater.features.windows import published_schema
-from headwater.pipelines.audit import NOTHING_STAGED, passed_verdict, unpublished
+from headwater.pipelines.audit import passed_verdict, unpublished
 from headwater.pipelines.published import entities, published_dates
 from headwater.pipelines.repair import may_gain_or_lose_rows
 from headwater.pipelines.steps import Plan, PlannedStep, PublishStage, Runtime, StageDates, unfinished
@@ -59,7 +59,7 @@ def plan_publish(runtime: Runtime) -> Plan:
         return Plan(title, (unfinished(stream, state.open),))
     last = unpublished(runtime)
     if last is None:
-        return Plan(title, (), (NOTHING_STAGED,))
+        return Plan(title, (), ("nothing is staged that is not published already",))
     verdict = passed_verdict(runtime, last)
     step = StageDates.model_validate(last.payload)
     before = published_dates(PublishStage.model_validate(commit.payload) for commit in state.commits)
