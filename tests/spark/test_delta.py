@@ -86,6 +86,15 @@ def test_a_merge_leaves_no_settings_behind(spark: SparkSession, location: str) -
     assert last_transaction(location, "two") == 1
 
 
+def test_a_merge_into_a_table_that_was_declared_with_other_columns(spark: SparkSession, location: str) -> None:
+    merge_once(rows(spark, "a", "b"), location, Upsert(key=["id"]), Batch("one", 1))
+    spark.sql(f"alter table delta.`{location}` add columns (`more` int)")
+    changes = spark.createDataFrame([("b", 5), ("c", 7)], "id string, more int")
+    merge_once(changes, location, Upsert(key=["id"]), Batch("one", 2))
+    found = {tuple(row) for row in spark.read.format("delta").load(location).collect()}
+    assert found == {("a", DAY, None), ("b", DAY, 5), ("c", None, 7)}
+
+
 @pytest.mark.parametrize(
     "left", [[], [".00000000000000000000.json.5c1e.tmp"]], ids=["nothing", "a half-written commit"]
 )

@@ -155,7 +155,7 @@ class Lake:
             # Of members nothing changes, which such a plan finds out while it runs: who is new was one long ago.
             self._merge("customers", [("eve", "XX", "s", *LONG_GONE)], "user_id", 2)
             say_conformed(runtime, "customers", [_BEGINNING])
-        elif silver.rng.random() < 0.5:
+        elif day != FIRST + timedelta(days=1) and silver.rng.random() < 0.5:
             who = silver.rng.choice(USERS)
             silver.signed_up[who] += timedelta(days=silver.rng.choice([-2, 1, 2]))
             n = runtime.ledger.stream(runtime.stream("silver", "customers")).last_n + 2

@@ -4,9 +4,12 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from tests.unit.conftest import CONF, DAY
 
 from headwater.cli import main as headwater
@@ -192,6 +195,30 @@ def test_a_table_of_another_layout(runtime: Runtime) -> None:
     (error,) = plan_conform(runtime, ["transactions"]).failed
     assert (error.code, error.exit_code) == ("layout_changed", 2)
     assert "silver.transactions" in str(error)
+
+
+def test_a_contract_with_a_column_that_its_table_has_not(runtime: Runtime) -> None:
+    place = runtime.project.path("silver", "transactions")
+    write_deltalake(place, pa.table({"transaction_id": [7], "user_id": ["ann"], "amount": [Decimal("1.50")]}))
+    (error,) = plan_conform(runtime, ["transactions"]).failed
+    assert (error.code, error.exit_code) == ("type_changed", 2)
+    assert "silver.transactions has amount as decimal(3,2)" in str(error)
+    shutil.rmtree(place)
+    write_deltalake(place, pa.table({"transaction_id": [7], "user_id": ["ann"]}))
+    (error,) = plan_conform(runtime, ["transactions"]).failed
+    assert (error.code, error.exit_code) == ("column_missing", 2)
+    assert error.remedy
+    assert f"ALTER TABLE delta.`{place}` ADD COLUMNS (`amount` decimal(12,2), `currency` string, " in error.remedy
+
+
+def test_a_feature_of_another_type_than_it_was_published_as(runtime: Runtime) -> None:
+    for table in runtime.project.view.tables:
+        write_deltalake(runtime.project.path("silver", table), pa.table({"x": [1]}))
+    write_deltalake(runtime.project.path("gold", VIEW), pa.table({"user_id": ["ann"], "page_views_30d": ["many"]}))
+    with pytest.raises(ConfigError) as caught:
+        plan_stage(runtime)
+    assert caught.value.code == "type_changed"
+    assert f"gold.{VIEW} has page_views_30d as string" in caught.value.message
 
 
 def test_gold_without_silver(runtime: Runtime) -> None:

@@ -161,7 +161,7 @@ def test_an_entity_of_another_type_is_refused(runtime: Runtime) -> None:
     write_deltalake(place, pa.table({runtime.project.view.entity: [7]}))
     with pytest.raises(ConfigError) as caught:
         plan_tiles(runtime)
-    assert caught.value.code == "entity_type_changed"
+    assert caught.value.code == "type_changed"
     assert "bigint" in caught.value.message
 
 

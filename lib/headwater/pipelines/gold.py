@@ -27,6 +27,7 @@ from headwater.pipelines.batches import last_batches
 from headwater.pipelines.checkpoints import checkpoints_there, kept_beside
 from headwater.pipelines.feeds import feeds_kept
 from headwater.pipelines.increment import stored, tiles_for
+from headwater.pipelines.layouts import require_gold
 from headwater.pipelines.published import by_date, publications_of
 from headwater.pipelines.refusals import fitting
 from headwater.pipelines.repair import affected, changed_scope, repair_of, words
@@ -59,6 +60,7 @@ def plan_stage(runtime: Runtime, *, ready: bool = True) -> Plan:
 
     Raises:
         DataRejected: there is no silver to compute from.
+        ConfigError: the published history has columns of other types.
     """
     view = runtime.project.view
     stream = runtime.stream("stage", view.name)
@@ -120,6 +122,7 @@ def silver_versions(runtime: Runtime) -> dict[str, int]:
 
     Raises:
         DataRejected: there is no silver to compute from.
+        ConfigError: what is computed from it would not fit the published history.
     """
     if missing := missing_silver(runtime):
         raise DataRejected(
@@ -128,6 +131,7 @@ def silver_versions(runtime: Runtime) -> dict[str, int]:
             remedy="Run extract_bronze and build_silver for every source first.",
             facts={"tables": missing},
         )
+    require_gold(runtime)
     found = {table: version(runtime.project.path("silver", table)) for table in runtime.project.view.tables}
     return {table: at for table, at in found.items() if at is not None}
 

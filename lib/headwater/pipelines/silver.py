@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from headwater.config.tables import TableContract
 from headwater.errors import ConfigError
 from headwater.pipelines.gates import released_batches, volume_findings
+from headwater.pipelines.layouts import require_silver
 from headwater.pipelines.steps import BronzeBatch, ConformBatch, Plan, PlannedStep, Runtime, unfinished
 from headwater.state.streams import StreamState
 from headwater.tables.delta import version
@@ -43,6 +44,7 @@ def plan_conform(runtime: Runtime, tables: Iterable[str]) -> Plan:
 
 def _next_batch(runtime: Runtime, contract: TableContract, state: StreamState) -> ConformBatch | None:
     _require_same_layout(contract, state)
+    require_silver(runtime, contract)
     # Committed batches, and before the versions are read: bronze then holds every record that the intent lists.
     batches, earlier = _new_batches(runtime, contract, state)
     versions_now = _versions(runtime, contract)

@@ -13,13 +13,13 @@ from operator import or_
 from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
-from headwater.errors import ConfigError
 from headwater.features.log import MONTH, Changes, log_schema, tile_changes
 from headwater.features.rows import entity_type
 from headwater.features.stored import count_columns, has_days, storable, tiles_id
 from headwater.features.tilesets import BATCH, FROM, TILES, UNTIL, TileSet
 from headwater.pipelines.batches import last_batches
 from headwater.pipelines.feeds import FEED_GONE, feed_gone, feeds_kept, read_feed
+from headwater.pipelines.layouts import require_tiles
 from headwater.pipelines.refusals import fitting
 from headwater.pipelines.steps import (
     REJECTED,
@@ -91,7 +91,7 @@ def plan_tiles(runtime: Runtime) -> Plan:
     """Plan which changes of silver the log has to take up.
 
     Raises:
-        ConfigError: the entity has another type than the log was begun with.
+        ConfigError: the log has the entity as another type.
     """
     view = runtime.project.view
     stream = runtime.stream("tiles", view.name)
@@ -115,7 +115,7 @@ def plan_tiles(runtime: Runtime) -> Plan:
     }
     if not changes or None in present.values():
         return Plan(title, ())
-    _require_type(runtime)
+    require_tiles(runtime)
     step = UpdateTiles(
         view=view.name, run_date=runtime.run_date, changes=tuple(changes.values()), silver_batches=batches
     )
@@ -185,22 +185,6 @@ def _taken_back(
     log = read_at(runtime.session(), runtime.project.path("tiles", step.view), written.version)
     ours = log.where(F.col(BATCH) == batch.n).where(reduce(or_, lost))
     return sorted({row[0] for row in ours.select(TILES).distinct().collect()} | unknown)
-
-
-def _require_type(runtime: Runtime) -> None:
-    """A column of a table keeps its type, and gold has it as well."""
-    view, location = runtime.project.view, runtime.project.path("tiles", runtime.project.view.name)
-    wanted = entity_type(view, runtime.project.tables)
-    if not exists(location) or view.entity not in (schema := schema_of(location)).fieldNames():
-        return
-    if (found := schema[view.entity].dataType) != wanted:
-        raise ConfigError(
-            "entity_type_changed",
-            f"The tables of view {view.name} have {view.entity} as {found.simpleString()}; the contract of "
-            f"{view.population.table} declares it as {wanted.simpleString()} now.",
-            remedy="Declare the type as it was, or give the view a new name, under which its tables begin anew.",
-            facts={"view": view.name, "entity": view.entity, "declared": wanted.simpleString()},
-        )
 
 
 def _pays(runtime: Runtime, tables: Sequence[str]) -> bool:

@@ -62,4 +62,7 @@ def _clauses(merge: DeltaMergeBuilder, upsert: Upsert, columns: Sequence[str]) -
         merge = merge.whenMatchedDelete(f"s.`{upsert.gone}`").whenMatchedUpdate(set=values)
         return merge.whenNotMatchedInsert(f"not s.`{upsert.gone}`", values=values)
     matched = merge.whenMatchedUpdate(set=values)
-    return matched if upsert.only_there else matched.whenNotMatchedInsertAll()
+    if upsert.only_there:
+        return matched
+    # What the table has beyond these columns, one of an earlier contract, is null.
+    return matched.whenNotMatchedInsert(values={name: f"s.`{name}`" for name in columns})
