@@ -39,8 +39,8 @@ that read the files (`lib/headwater/config`); change those, never this page.
 Unknown keys are refused, and so is a key that stands twice. In every value `${NAME}` stands for the environment
 variable of that name, and `${NAME:-default}` for the default where it is not set. A *name* is made of letters, digits
 and underscores and does not begin with a digit; a *secret* is written as `env:NAME` or `file:PATH`. Columns, tables,
-sources and connections that a file refers to have to exist: that is checked for all files together, before anything
-runs.
+sources and connections that a file refers to have to exist: what `conf/` itself can tell is checked for all files
+together, before anything runs; columns of a source or of labels when they are first looked at.
 
 An editor with the YAML language server completes and checks a file whose first line names its schema, here for a file
 in `conf/sources`:

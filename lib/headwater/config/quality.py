@@ -111,7 +111,7 @@ Check = Annotated[
 class CheckSuite(Spec):
     """The checks of one feature view; `environments` adds checks that only some environments have."""
 
-    view: Name = Field(description="The feature view that is checked.")
+    view: Name = Field(description="The feature view that is checked; which suite is read goes by the file's name.")
     checks: tuple[Check, ...] = Field(min_length=1, description="Checks of every environment.")
     max_withheld: float = Field(
         default=0.005, ge=0, le=1, description="Share of staged rows that may break a range and are only held back."
