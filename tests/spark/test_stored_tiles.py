@@ -155,7 +155,7 @@ class Lake:
             # Of members nothing changes, which such a plan finds out while it runs: who is new was one long ago.
             self._merge("customers", [("eve", "XX", "s", *LONG_GONE)], "user_id", 2)
             say_conformed(runtime, "customers", [_BEGINNING])
-        elif day != FIRST + timedelta(days=1) and silver.rng.random() < 0.5:
+        elif silver.rng.random() < 0.5:
             who = silver.rng.choice(USERS)
             silver.signed_up[who] += timedelta(days=silver.rng.choice([-2, 1, 2]))
             n = runtime.ledger.stream(runtime.stream("silver", "customers")).last_n + 2
@@ -240,5 +240,6 @@ def test_every_run_leaves_what_the_definitions_say(
     tiles = [StageDates.model_validate(commit.payload).tiles for commit in commits]
     went_on = [seen.checkpoint for seen in tiles if seen and seen.checkpoint]
     assert went_on, "no run went on from a checkpoint"
-    assert any(each.members for each in went_on), "no run took members from one"
+    # Where members are many, a change of one is few; of four it makes a run read all of them.
+    assert any(each.members for each in went_on) or not by_entity, "no run took members from one"
     assert any(StageDates.model_validate(commit.payload).repair for commit in commits) == by_entity
