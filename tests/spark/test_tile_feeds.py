@@ -14,7 +14,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from tests.lakes import say_published, with_long_visits
 from tests.plans import moved
-from tests.spark.test_stored_tiles import FIRST, HISTORY, KEYS, USERS, Lake, Silver, naive
+from tests.spark.test_stored_tiles import FIRST, HISTORY, KEYS, USERS, Died, Lake, Silver, naive
 
 from headwater.errors import DataRejected
 from headwater.features.increment import Stored, stored_records, wanted_parts
@@ -23,7 +23,7 @@ from headwater.pipelines.backfill import plan_backfill
 from headwater.pipelines.pipeline import run_stage
 from headwater.pipelines.run import run_plan
 from headwater.pipelines.steps import Runtime, StageDates, UpdateTiles
-from headwater.pipelines.tiles import stored_sets
+from headwater.pipelines.tiles import tile_log
 from headwater.tables.delta import version
 from headwater.tables.feed import only_adds
 
@@ -76,6 +76,36 @@ def test_what_cannot_be_taken_up_is_refused_and_a_feed_that_is_gone_begun_anew(
     run_stage(runtime)
     for at, rows in lake.staged().items():
         assert rows == naive(silver, at), at
+
+
+def test_what_a_batch_was_to_be_computed_from_may_be_gone_when_it_is_done(spark: SparkSession, tmp_path: Path) -> None:
+    """A run died, and VACUUM came before the next one; then somebody deletes the log of tiles."""
+    lake, silver = Lake(spark, tmp_path / "lake"), Silver(Random(4))
+    first_day(lake, silver)
+    runtime = lake.runtime(FIRST + timedelta(days=1))
+    lake.take(silver, runtime.run_date, runtime)
+    with pytest.raises(ExceptionGroup):
+        run_stage(replace(runtime, failpoint=dies))
+    customers = DeltaTable(lake.project.path("silver", "customers"))
+    customers.optimize.compact()
+    customers.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    refusal = refused(runtime)
+    assert (refusal.code, refusal.message.count("silver.customers")) == ("version_gone", 1)
+    run_stage(runtime)
+    say_published(runtime)
+    runtime = lake.runtime(FIRST + timedelta(days=2))
+    lake.take(silver, runtime.run_date, runtime)
+    shutil.rmtree(lake.project.path("tiles", lake.project.view.name))
+    run_stage(runtime)
+    for at, rows in lake.staged().items():
+        assert rows == naive(silver, at), at
+    for stage in ("tiles", "stage"):
+        assert runtime.ledger.stream(runtime.stream(stage, lake.project.view.name)).open is None
+
+
+def dies(name: str) -> None:
+    if name.startswith("stage:") and name.endswith(":begun"):
+        raise Died(name)
 
 
 def test_one_more_feature_changes_no_other(spark: SparkSession, tmp_path: Path) -> None:
@@ -137,7 +167,7 @@ def goes_on_over_files_of_both(lake: Lake, silver: Silver, place: int) -> None:
 
 def scanned_once(spark: SparkSession, runtime: Runtime) -> None:
     """The log is read by one scan, and of it the months of each set's windows."""
-    sets, location = stored_sets(runtime), runtime.project.path("tiles", runtime.project.view.name)
+    sets, location = tile_log(runtime).sets, runtime.project.path("tiles", runtime.project.view.name)
     log = spark.read.format("delta").load(location)
     span = Span(day_number(FIRST), day_number(FIRST))
     stored = Stored(log, {each.tiles.kind: each.id for each in sets}, buckets=2)

@@ -17,6 +17,7 @@ from headwater.features.stored import has_days, resumable
 from headwater.features.windows import checkpoint_schema
 from headwater.pipelines.checkpoints import checkpoints_there, kept_dates, open_seen
 from headwater.pipelines.feeds import feeds_kept
+from headwater.pipelines.gold import is_staged
 from headwater.pipelines.increment import tiles_for
 from headwater.pipelines.steps import (
     REJECTED,
@@ -29,7 +30,7 @@ from headwater.pipelines.steps import (
     UpdateTiles,
     to_payload,
 )
-from headwater.pipelines.tiles import stored_sets
+from headwater.pipelines.tiles import tile_log
 from headwater.tables.checkpoints import beside, kept_days
 from headwater.tables.delta import Batch
 from headwater.tables.feed import table_id
@@ -57,14 +58,14 @@ def people(count: int, since: date = date(2023, 5, 1), until: date | None = None
 
 
 def ids(runtime: Runtime) -> dict[int, str]:
-    return {each.tiles.kind: each.id for each in stored_sets(runtime)}
+    return {each.tiles.kind: each.id for each in tile_log(runtime).sets}
 
 
 def taken_up(runtime: Runtime, back: tuple[str, ...] = ()) -> None:
     """A batch of the log, with tiles of the present definitions, that takes back events of some sets."""
     changes = tuple(
         TileChanges(id=each.id, table=each.table, origin=each.origin, after=None, upto=1)
-        for each in stored_sets(runtime)
+        for each in tile_log(runtime).sets
     )
     step = UpdateTiles(view=runtime.project.view.name, run_date=DAY, changes=changes, silver_batches={})
     begun = runtime.ledger.begin(runtime.stream("tiles", step.view), to_payload(step))
@@ -137,6 +138,22 @@ def test_the_newest_day_before_the_dates_is_gone_on_from(runtime: Runtime) -> No
     assert seen(runtime, before(3)).checkpoint is None
 
 
+def test_a_batch_that_has_kept_its_own_is_staged_from_the_same_input(runtime: Runtime) -> None:
+    """Though the table of checkpoints has one more version by that."""
+    staged(runtime, before(1))
+    stream = runtime.stream("stage", runtime.project.view.name)
+    last = StageDates.model_validate(runtime.ledger.stream(stream).commits[-1].payload)
+    step = last.model_copy(update={"dates": (DAY,), "tiles": seen(runtime, DAY)})
+    runtime.ledger.commit(runtime.ledger.begin(stream, to_payload(step)), {"staged_version": 7})
+    write_deltalake(place(runtime), DeltaTable(place(runtime)).to_pyarrow_table(), mode="append")
+    again = seen(runtime, DAY)
+    assert again != step.tiles
+    assert is_staged(runtime.ledger.stream(stream), step.model_copy(update={"tiles": again, "run_date": before(0)}))
+    assert again.checkpoint is not None
+    other = again.model_copy(update={"checkpoint": again.checkpoint.model_copy(update={"batch": 9})})
+    assert not is_staged(runtime.ledger.stream(stream), step.model_copy(update={"tiles": other}))
+
+
 def test_only_what_a_committed_batch_has_kept_counts(runtime: Runtime) -> None:
     """The table may hold days of a batch that was refused later, or whose writer kept nothing."""
     staged(runtime, before(3))
@@ -174,7 +191,7 @@ def test_tiles_that_are_built_anew_are_counted_from_their_beginning(runtime: Run
 
 def test_days_of_events_that_were_taken_back_are_not_gone_on_from(runtime: Runtime) -> None:
     staged(runtime, before(2))
-    with_days = {each.id for each in stored_sets(runtime) if has_days(each.tiles)}
+    with_days = {each.id for each in tile_log(runtime).sets if has_days(each.tiles)}
     taken_up(runtime, tuple(with_days))
     found = goes_on(runtime)
     assert {ids(runtime)[kind] for kind in found.kinds} == set(ids(runtime).values()) - with_days
@@ -194,7 +211,7 @@ def test_days_of_events_that_were_taken_back_are_not_gone_on_from(runtime: Runti
 def test_a_set_goes_on_where_that_reads_fewer_days(runtime: Runtime, days: int, dates: int, tables: set[str]) -> None:
     staged(runtime, before(days))
     found = goes_on(runtime, *(DAY + timedelta(days=each) for each in range(dates)))
-    by_kind = {each.tiles.kind: each.table for each in stored_sets(runtime)}
+    by_kind = {each.tiles.kind: each.table for each in tile_log(runtime).sets}
     assert {by_kind[kind] for kind in found.kinds} == tables
 
 

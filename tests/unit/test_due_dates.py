@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from headwater.errors import ConfigError, DataRejected
-from headwater.pipelines import run
+from headwater.pipelines import backfill, run
 from headwater.pipelines.audit import unpublished
-from headwater.pipelines.backfill import _taken_up, due_dates, slices
-from headwater.pipelines.gold import is_staged
+from headwater.pipelines.backfill import _taken_up, due_dates, plan_backfill, slices
+from headwater.pipelines.batches import last_batches
+from headwater.pipelines.gold import is_staged, silver_versions
 from headwater.pipelines.steps import ConformBatch, PlannedStep, PublishStage, Runtime, StageDates, to_payload
 
 JANUARY = date(2024, 1, 1)
@@ -58,13 +61,36 @@ def test_a_backfill_does_not_take_up_what_other_dates_still_wait_for(runtime: Ru
         for _ in range(batches):
             runtime.ledger.commit(runtime.ledger.begin(runtime.stream("silver", table), to_payload(step)), {})
     every = {"customers": 2, "transactions": 3, "user_behavior": 0, "support_tickets": 0}
-    assert _taken_up(runtime, None) == every
+    assert last_batches(runtime, runtime.project.view.tables) == every
+    assert _taken_up(runtime, every) == every
     publish = PublishStage(
         view=view, run_date=JANUARY, stage_n=1, staged_version=0, dates=(JANUARY,), compact=(),
         silver_batches={"transactions": 1, "dropped": 7},
     )  # fmt: skip
     runtime.ledger.commit(runtime.ledger.begin(runtime.stream("publish", view), to_payload(publish)), {})
-    assert _taken_up(runtime, None) == {**every, "transactions": 1}
+    assert _taken_up(runtime, every) == {**every, "transactions": 1}
+
+
+def test_a_silver_batch_that_lands_while_a_slice_is_planned_is_waited_for(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def conform() -> None:
+        step = ConformBatch(table="customers", run_date=JANUARY, batches=(), contract="", layout="", versions={})
+        runtime.ledger.commit(runtime.ledger.begin(runtime.stream("silver", "customers"), to_payload(step)), {})
+
+    def in_between(at: Runtime) -> dict[str, int]:
+        versions = silver_versions(at)
+        conform()
+        return versions
+
+    for table in runtime.project.view.tables:
+        write_deltalake(runtime.project.path("silver", table), pa.table({"x": [1]}))
+    conform()
+    monkeypatch.setattr(backfill, "silver_versions", in_between)
+    *_, plan = plan_backfill(runtime, JANUARY, JANUARY, 9)
+    (planned,) = plan.steps
+    assert isinstance(planned.step, StageDates)
+    assert planned.step.silver_batches["customers"] == 1
 
 
 def test_a_range_that_nothing_could_fill(runtime: Runtime) -> None:

@@ -26,7 +26,8 @@ from headwater.pipelines.steps import (
     UpdateTiles,
     to_payload,
 )
-from headwater.pipelines.tiles import plan_tiles, stored_sets
+from headwater.pipelines.tiles import plan_tiles, tile_log
+from headwater.tables.feed import table_id
 
 DAY = date(2024, 1, 1)
 TABLES = ("support_tickets", "transactions", "user_behavior")
@@ -53,11 +54,16 @@ def take_up(runtime: Runtime) -> None:
     """Do what is planned, as far as the ledger can tell."""
     work = planned(runtime)
     begun = runtime.ledger.begin(work.stream, to_payload(work.step))
-    runtime.ledger.commit(begun, {"tiles_version": begun.n, "taken_back": [], "rows": 1})
+    facts = {"tiles_version": begun.n, "taken_back": [], "rows": 1, "table": table_id(log_of(runtime))}
+    runtime.ledger.commit(begun, facts)
+
+
+def log_of(runtime: Runtime) -> str:
+    return runtime.project.path("tiles", runtime.project.view.name)
 
 
 def ids(runtime: Runtime) -> dict[str, str]:
-    return {each.table: each.id for each in stored_sets(runtime)}
+    return {each.table: each.id for each in tile_log(runtime).sets}
 
 
 def seen(runtime: Runtime) -> TilesSeen | None:
@@ -225,6 +231,32 @@ def test_a_table_that_was_made_anew_has_other_tiles(runtime: Runtime) -> None:
         assert seen(runtime) is None
         assert [(each.table, each.after, each.upto) for each in changes(runtime)] == [("transactions", None, upto)]
         silver(runtime, ["transactions"])
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["deleted", "made anew"])
+def test_a_log_that_is_not_the_one_of_the_ledger_is_begun_anew(runtime: Runtime, *, again: bool) -> None:
+    """Its tiles are others, which no checkpoint counts."""
+
+    def log() -> None:
+        write_deltalake(log_of(runtime), pa.table({runtime.project.view.entity: ["ann"]}))
+
+    silver(runtime)
+    log()
+    take_up(runtime)
+    before = ids(runtime)
+    assert plan_tiles(runtime).steps == ()
+    shutil.rmtree(log_of(runtime))
+    if again:
+        log()
+    assert seen(runtime) is None
+    assert {(each.table, each.after) for each in changes(runtime)} == {(table, None) for table in TABLES}
+    assert not set(before.values()) & set(ids(runtime).values())
+    planned_ids = [each.id for each in changes(runtime)]
+    if not again:
+        log()
+    take_up(runtime)
+    assert plan_tiles(runtime).steps == ()
+    assert planned_ids == list(ids(runtime).values())
 
 
 def test_a_backfill_says_what_it_takes_up_first(runtime: Runtime) -> None:

@@ -26,8 +26,8 @@ class FreshnessGate(Spec):
     max_lag_hours: float = Field(gt=0, description="Hours from the newest event to the end of the feature date.")
     action: Literal["use_cached_features", "halt_pipeline", "report"] = Field(
         default="use_cached_features",
-        description="Keep the values published last, end the job with 3, or only tell of it. The population's source, and "
-        "any with `--strict`, ends it with 3.",
+        description="Keep the values published last, end the job with 3, or only tell of it. The population's source, "
+        "and any with `--strict`, ends it with 3.",
     )
 
 

@@ -6,7 +6,7 @@ Every slice is verified before anybody reads it, and is done for good once it is
 again and begins with the slice it died in. What is due is a fact of the ledger, so a finished backfill does nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from time import monotonic
@@ -19,7 +19,7 @@ from headwater.pipelines.increment import tiles_for
 from headwater.pipelines.publication import plan_publish, plan_unfinished_publication
 from headwater.pipelines.published import by_date, entities, of_present_definitions, publications_of
 from headwater.pipelines.run import run_plan, run_planned
-from headwater.pipelines.steps import Plan, PlannedStep, Runtime, StageDates, TilesSeen, unfinished
+from headwater.pipelines.steps import Plan, PlannedStep, Runtime, StageDates, unfinished
 from headwater.pipelines.tiles import plan_tiles
 from headwater.state.streams import Commit
 
@@ -77,23 +77,23 @@ def _plan_slice(runtime: Runtime, first: date, last: date, rows: int) -> Plan:
     due = due_dates(runtime, first, last)
     if not due:
         return Plan(title, (), (f"{first} .. {last} is published by these definitions",))
-    # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
     published = publications_of(runtime)
     *left, newest = slices(due, entities(runtime), rows)
     if left and max(of_present_definitions(runtime, published), default=date.min) > due[-1]:
         part, *left = *left, newest
     else:
         part = newest
+    # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
+    batches = last_batches(runtime, view.tables)
     versions = silver_versions(runtime)
     tiles = tiles_for(runtime, part, (), versions)
-    batches = _taken_up(runtime, tiles)
     step = StageDates(
         view=view.name,
         pipeline_version=view.pipeline_version,
         run_date=runtime.run_date,
         dates=part,
         versions=versions | (tiles.silver if tiles else {}),
-        silver_batches=batches,
+        silver_batches=_taken_up(runtime, batches | (tiles.silver_batches if tiles else {})),
         tiles=tiles,
     )
     if is_staged(state, step):
@@ -124,17 +124,15 @@ def run_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[
     return commits
 
 
-def _taken_up(runtime: Runtime, tiles: TilesSeen | None) -> dict[str, int]:
-    """The silver batches that published dates have been repaired for.
+def _taken_up(runtime: Runtime, now: Mapping[str, int]) -> dict[str, int]:
+    """The silver batches that published dates have been repaired for, by those that a slice is computed from.
 
     A backfill repairs only its own dates. It must not look as if it had taken up what other dates still wait for; of a
     table that is new to the view nobody waits for anything.
     """
-    tables = runtime.project.view.tables
-    now = last_batches(runtime, tables) | (tiles.silver_batches if tiles else {})
     publications = publications_of(runtime)
     before = publications[-1].silver_batches if publications else {}
-    return {table: before.get(table, now[table]) for table in tables}
+    return {table: before.get(table, n) for table, n in now.items()}
 
 
 def _months(dates: Sequence[date]) -> list[list[date]]:

@@ -22,7 +22,7 @@ from headwater.features.kernel import Span, day_number
 from headwater.features.stored import resumable
 from headwater.features.windows import checkpoint_schema
 from headwater.pipelines.batches import texts, touched
-from headwater.pipelines.feeds import FEED_GONE, KEPT, read_feed
+from headwater.pipelines.feeds import FEED_GONE, SURELY_THERE, read_feed
 from headwater.pipelines.late import TableChanges
 from headwater.pipelines.published import entities
 from headwater.pipelines.refusals import versions_kept
@@ -134,7 +134,7 @@ def _with_membership(
     stages = runtime.ledger.stream(runtime.stream("stage", step.view)).commits
     refused = any(each.facts.get("code") == FEED_GONE for each in stages if each.n > kept.n)
     is_another = step.tiles is None or step.tiles.population != table_id(location)
-    if refused or is_another or runtime.clock() - kept.committed_at > KEPT:
+    if refused or is_another or runtime.clock() - kept.committed_at > SURELY_THERE:
         return seen
     if runtime.project.tables[table].kind == "fact":
         is_known = only_adds(location, upto, after=after)

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from headwater.errors import DataRejected
 from headwater.features.log import as_inserts
 from headwater.pipelines.late import TableChanges
-from headwater.pipelines.refusals import versions_kept
+from headwater.pipelines.refusals import is_of_a_commit, versions_kept
 from headwater.pipelines.steps import Runtime
 from headwater.tables.delta import read_at
 from headwater.tables.feed import changed_rows
@@ -18,7 +18,7 @@ from headwater.tables.feed import changed_rows
 # Of a batch that was closed for it, so that the next one begins anew.
 FEED_GONE = "change_feed_gone"
 # What a later batch has replaced, its change feed with it, may be vacuumed a week after.
-KEPT = timedelta(days=6)
+SURELY_THERE = timedelta(days=6)
 
 
 def read_feed(change: TableChanges, runtime: Runtime) -> DataFrame:
@@ -35,8 +35,7 @@ def feeds_kept(changes: Sequence[TableChanges]) -> Iterator[None]:
 
     def refusal(found: re.Match[str]) -> DataRejected | None:
         named = [change for change in changes if f"/{change.table}/" in found.string]
-        # A file that is gone is named, a commit is not.
-        if not named and (not changes or ".parquet" in found.string):
+        if not named and not (changes and is_of_a_commit(found)):
             return None
         return feed_gone(named or changes, f"a file or commit of it is not there ({found[0]})")
 

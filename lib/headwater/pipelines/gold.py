@@ -6,6 +6,7 @@
 Every decision here reads the ledger and table versions only.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,7 +30,7 @@ from headwater.pipelines.feeds import feeds_kept
 from headwater.pipelines.increment import stored, tiles_for
 from headwater.pipelines.layouts import require_gold
 from headwater.pipelines.published import by_date, publications_of
-from headwater.pipelines.refusals import fitting
+from headwater.pipelines.refusals import fitting, is_of_a_commit, versions_kept
 from headwater.pipelines.repair import affected, changed_scope, repair_of, words
 from headwater.pipelines.staleness import carried_dates, caught_up, provisional_dates
 from headwater.pipelines.steps import (
@@ -45,6 +46,7 @@ from headwater.pipelines.steps import (
 from headwater.state.streams import StreamState
 from headwater.tables.delta import Batch, ensure_table, find, read_at, record_count, version
 from headwater.tables.files import list_files, read_files
+from headwater.tables.parquet import name_in_store
 from headwater.tables.publish import staged_spec
 from headwater.tables.staging import replace_rows_once
 
@@ -159,7 +161,34 @@ def stage_dates(step: StageDates, batch: Batch, runtime: Runtime) -> dict[str, J
 def _all_there(step: StageDates, runtime: Runtime) -> Iterator[None]:
     """Raise what does not fit, and what is gone, as what it is."""
     changes = [seen.changes for seen in (step.tiles.checkpoint,) if seen and seen.changes] if step.tiles else []
-    with fitting(step.view), feeds_kept(changes), checkpoints_there(runtime):
+    with fitting(step.view), _inputs_there(step, runtime), feeds_kept(changes), checkpoints_there(runtime):
+        yield
+
+
+@contextmanager
+def _inputs_there(step: StageDates, runtime: Runtime) -> Iterator[None]:
+    """Raise a version of silver, or of the log of tiles, that cannot be read any more as what it is.
+
+    Raises:
+        DataRejected: the batch is closed, and the next one is planned on what there is by then.
+    """
+    places = {f"silver.{table}": runtime.project.path("silver", table) for table in step.versions}
+    places |= {"the log of tiles": runtime.project.path("tiles", step.view)}
+
+    def refusal(found: re.Match[str]) -> DataRejected | None:
+        named = [name for name, place in places.items() if f"{name_in_store(place)}/" in found.string]
+        if not named and not is_of_a_commit(found):
+            return None
+        return DataRejected(
+            "version_gone",
+            f"A version that {step.view} is computed from cannot be read any more: {' or '.join(named or places)} "
+            f"({found[0]}).",
+            remedy="Run the job again: it begins from what there is now. Nothing was written. Let VACUUM, and the "
+            "tables' logs, keep what is younger than the last run.",
+            facts={"view": step.view, "versions": dict(step.versions)},
+        )
+
+    with versions_kept(refusal):
         yield
 
 
@@ -219,5 +248,10 @@ def is_staged(state: StreamState, step: StageDates) -> bool:
     """Whether the last stage batch holds what a step would give."""
     if not state.commits or REJECTED in state.commits[-1].facts:
         return False
-    last = StageDates.model_validate(state.commits[-1].payload)
-    return last.model_copy(update={"run_date": step.run_date}) == step
+    return _rests_on(StageDates.model_validate(state.commits[-1].payload)) == _rests_on(step)
+
+
+def _rests_on(step: StageDates) -> dict[str, JsonValue]:
+    """What decides the rows: of checkpoints not the table's version, which a batch moves by keeping its own."""
+    of_tiles = dict.fromkeys(("checkpoint", "repaired_from"), {"version"})
+    return step.model_dump(exclude={"run_date": True, "tiles": of_tiles})

@@ -22,7 +22,7 @@ from headwater.features.rows import entity_type
 from headwater.features.tilesets import FROM, TILES, tile_sets
 from headwater.pipelines.checkpoints import Log, buckets, checkpoint_before, kept_dates, open_seen
 from headwater.pipelines.steps import CheckpointSeen, Runtime, TilesSeen, UpdateTiles
-from headwater.pipelines.tiles import stored_sets, taken_up, written_batches
+from headwater.pipelines.tiles import tile_log
 from headwater.tables.feed import table_id
 from headwater.tables.files import FileFacts, TileFiles, list_files, read_files
 from headwater.tables.parquet import absolute, is_reached
@@ -45,13 +45,13 @@ def tiles_for(
         repaired: dates to be computed for some.
         versions: of silver tables, as they are now.
     """
-    commits, sets = written_batches(runtime), stored_sets(runtime)
-    known = taken_up(commits)
-    if not sets or any(each.id not in known for each in sets):
+    present = tile_log(runtime)
+    commits, known = present.commits, present.taken_up
+    if not present.sets or any(each.id not in known for each in present.sets):
         return None
     last = UpdateTiles.model_validate(commits[-1].payload)
-    silver = {each.table: known[each.id] for each in sets}
-    log = Log({each.tiles.kind: each.id for each in sets}, commits)
+    silver = {each.table: known[each.id] for each in present.sets}
+    log = Log({each.tiles.kind: each.id for each in present.sets}, commits)
     checkpoint = checkpoint_before(runtime, whole, log, {**versions, **silver}) if whole else None
     records = sum(int(str(each.facts["rows"])) for each in commits)
     return TilesSeen(

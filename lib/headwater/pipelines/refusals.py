@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from deltalake.exceptions import DeltaError
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
@@ -14,9 +15,10 @@ from headwater.errors import DataRejected
 
 # Of our cells and sums, and of Spark's sums over a day.
 _OVERFLOW = re.compile(r"(?:OverflowError: |\[(?:ARITHMETIC|CAST)_OVERFLOW\] )(?P<what>.+)")
-# Of a version that VACUUM took the files of, or whose commits were cleaned away.
+# Of a version whose commits were cleaned away, by Spark and by delta-rs, or that VACUUM took the files of.
 _GONE = re.compile(
-    r"(?:FILE|PATH)_NOT_(?:FOUND|EXIST)|FileNotFound(?:Exception|Error)|DELTA_VERSION|[Tt]ime travel|CANNOT_RECREATE"
+    r"(?P<commit>DELTA_VERSION|[Tt]ime travel|CANNOT_RECREATE|log segment|No table metadata)"
+    r"|(?:FILE|PATH)_NOT_(?:FOUND|EXIST)|FileNotFound(?:Exception|Error)"
 )
 
 
@@ -41,17 +43,23 @@ def versions_kept(refusal: Callable[[re.Match[str]], DataRejected | None]) -> It
     """Raise that a pinned version can no longer be read as what it is.
 
     Args:
-        refusal: of the sign of it, in the text (`string`) it was found in; None where it is of something else.
+        refusal: of the sign of it, in the text (`string`) it was found in; None where it is of something else. A
+            file that is gone is named, a commit may not be (`is_of_a_commit`).
     """
     with _raised_as(_GONE, refusal):
         yield
+
+
+def is_of_a_commit(found: re.Match[str]) -> bool:
+    """Whether it is a commit that is gone, not a file."""
+    return found["commit"] is not None or "_delta_log" in found.string
 
 
 @contextmanager
 def _raised_as(sign: re.Pattern[str], refusal: Callable[[re.Match[str]], DataRejected | None]) -> Iterator[None]:
     try:
         yield
-    except (Py4JError, PySparkException) as error:
+    except (DeltaError, Py4JError, PySparkException) as error:
         found = sign.search(str(error))
         refused = refusal(found) if found else None
         if refused is None:

@@ -19,7 +19,7 @@ from headwater.config.features import FeatureView
 from headwater.features.kernel import Span, day_number
 from headwater.features.scope import changed_entities
 from headwater.pipelines.batches import touched
-from headwater.pipelines.feeds import FEED_GONE, KEPT, feeds_kept, read_feed
+from headwater.pipelines.feeds import FEED_GONE, SURELY_THERE, feeds_kept, read_feed
 from headwater.pipelines.late import LateRows, Repair, TableChanges
 from headwater.pipelines.published import entities, of_present_definitions, publications_of, published_dates, stages_of
 from headwater.pipelines.steps import PublishStage, Runtime
@@ -27,6 +27,8 @@ from headwater.state.streams import Commit
 
 # Of the entities; above it, rewriting rows one by one costs more than the dates they are in.
 _AT_MOST = 10
+# Late rows, for whose they are is broadcast wherever rows of theirs are read.
+_BROADCAST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +169,9 @@ def _pays(runtime: Runtime, late: Sequence[LateRows]) -> bool:
         commit for stage in ("stage", "tiles") for commit in runtime.ledger.stream(runtime.stream(stage, view)).commits
     ]
     refused = any(each.facts.get("code") == FEED_GONE for each in tried if each.committed_at > oldest)
-    is_there = not refused and runtime.clock() - oldest <= KEPT
-    return is_there and sum(each.rows for each in late if each.dates_from) * _AT_MOST <= entities(runtime)
+    is_there = not refused and runtime.clock() - oldest <= SURELY_THERE
+    rows = sum(each.rows for each in late if each.dates_from)
+    return is_there and rows <= _BROADCAST and rows * _AT_MOST <= entities(runtime)
 
 
 def _horizon(runtime: Runtime) -> date:

@@ -37,10 +37,8 @@ from headwater.tables.delta import (
     TableSpec,
     Written,
     ensure_table,
-    exists,
     find,
     read_at,
-    schema_of,
     size_in_bytes,
     version,
 )
@@ -74,16 +72,42 @@ class StoredSet:
         return self.tiles.group.table
 
 
-def stored_sets(runtime: Runtime) -> tuple[StoredSet, ...]:
-    """Every tile set of the view that can be stored."""
-    project = runtime.project
-    sets = storable(project.view)
-    origins = _origins(runtime, sorted({each.group.table for each in sets}))
-    entity = f"{project.view.entity} {entity_type(project.view, project.tables).simpleString()}"
-    return tuple(
-        StoredSet(each, tiles_id(each, project.tables[table], entity, origins[table]), origins[table])
-        for each in sets
-        for table in [each.group.table]
+@dataclass(frozen=True, slots=True)
+class TileLog:
+    """The log of the view's tiles that is there now.
+
+    Attributes:
+        commits: the batches that it holds; none of those before, where it was deleted or made anew.
+        sets: every tile set of the view that can be stored.
+    """
+
+    commits: Sequence[Commit]
+    sets: tuple[StoredSet, ...]
+
+    @property
+    def taken_up(self) -> dict[str, int]:
+        """Up to which version of its table each tile set was taken up, by what its tiles are found by."""
+        steps = (UpdateTiles.model_validate(commit.payload) for commit in self.commits)
+        return {change.id: change.upto for step in steps for change in step.changes}
+
+
+def tile_log(runtime: Runtime) -> TileLog:
+    """What the ledger says of the log, as far as the table is the one that it speaks of."""
+    project, view = runtime.project, runtime.project.view
+    every = runtime.ledger.stream(runtime.stream("tiles", view.name)).commits
+    there = table_id(project.path("tiles", view.name))
+    commits = [each for each in every if REJECTED not in each.facts and each.facts.get("table") == there]
+    first = commits[0].n if commits else 1 + max((each.n for each in every), default=0)
+    sets = storable(view)
+    origins = _origins(runtime, every, {each.group.table for each in sets}, first)
+    entity = f"{view.entity} {entity_type(view, project.tables).simpleString()}"
+    return TileLog(
+        commits,
+        tuple(
+            StoredSet(each, tiles_id(each, project.tables[table], entity, origins[table]), origins[table])
+            for each in sets
+            for table in [each.group.table]
+        ),
     )
 
 
@@ -99,18 +123,18 @@ def plan_tiles(runtime: Runtime) -> Plan:
     title = f"update tiles {view.name}"
     if state.open is not None:
         return Plan(title, (unfinished(stream, state.open),))
-    commits, sets = written_batches(runtime), stored_sets(runtime)
-    tables = sorted({each.table for each in sets})
-    if not commits and not _pays(runtime, tables):
+    log = tile_log(runtime)
+    tables = sorted({each.table for each in log.sets})
+    if not log.commits and not _pays(runtime, tables):
         return Plan(title, ())
-    before = taken_up(commits)
+    before = log.taken_up
     # Committed batches, and before the versions are read: a MERGE that lands in between is only computed once more.
     batches = last_batches(runtime, tables)
     present = {table: version(runtime.project.path("silver", table)) for table in tables}
     # Sets that hold the same, for features of other windows, are one.
     changes = {
         each.id: TileChanges(id=each.id, table=each.table, origin=each.origin, after=before.get(each.id), upto=upto)
-        for each in sets
+        for each in log.sets
         if (upto := present[each.table]) is not None and before.get(each.id) != upto
     }
     if not changes or None in present.values():
@@ -129,9 +153,14 @@ def update_tiles(step: UpdateTiles, batch: Batch, runtime: Runtime) -> dict[str,
         DataRejected: a value does not fit, or changes cannot be read any more. Nothing is written then.
     """
     location = runtime.project.path("tiles", runtime.project.view.name)
-    sets = {each.id: each.tiles for each in stored_sets(runtime)}
-    written = find(location, batch) or _append(step, sets, batch, runtime)
+    stored = {each.id: each for each in tile_log(runtime).sets}
+    sets = {name: each.tiles for name, each in stored.items()}
+    written = find(location, batch)
+    if written is None:
+        _require_same_origins(step, stored.values())
+        written = _append(step, sets, batch, runtime)
     return {
+        "table": table_id(location),
         "rows": written.rows,
         "tiles_version": written.version,
         "taken_back": _taken_back(written, step, sets, batch, runtime),
@@ -140,9 +169,6 @@ def update_tiles(step: UpdateTiles, batch: Batch, runtime: Runtime) -> dict[str,
 
 def _append(step: UpdateTiles, sets: Mapping[str, TileSet], batch: Batch, runtime: Runtime) -> Written:
     project, view = runtime.project, runtime.project.view
-    origins = _origins(runtime, {change.table for change in step.changes})
-    if remade := [change for change in step.changes if change.origin != origins[change.table]]:
-        raise feed_gone(remade, "the table was made anew since")
     decided = [change.id for change in step.changes]
     present = [each for each in decided if each in sets]
     require_same(f"tiles of {view.name}", ", ".join(decided), ", ".join(present), batch.id)
@@ -164,6 +190,13 @@ def _append(step: UpdateTiles, sets: Mapping[str, TileSet], batch: Batch, runtim
             for each in step.changes
         ]
         return append_rows_once(tile_changes(changes, view, kind, batch.n), target, batch)
+
+
+def _require_same_origins(step: UpdateTiles, present: Iterable[StoredSet]) -> None:
+    origins = {each.table: each.origin for each in present}
+    # Of a table without a set now the definitions have changed, which is told as that.
+    if remade := [each for each in step.changes if origins.get(each.table, each.origin) != each.origin]:
+        raise feed_gone(remade, "the table, or the log of its tiles, was made anew since")
 
 
 def _taken_back(
@@ -193,25 +226,17 @@ def _pays(runtime: Runtime, tables: Sequence[str]) -> bool:
     return size >= runtime.project.environment.tiles_from_mb * _MB
 
 
-def _origins(runtime: Runtime, tables: Iterable[str]) -> dict[str, str]:
-    """Per table its id, for one that was made anew has another, and the last batch refused for what its feed lacks."""
-    commits = runtime.ledger.stream(runtime.stream("tiles", runtime.project.view.name)).commits
+def _origins(runtime: Runtime, commits: Sequence[Commit], tables: Iterable[str], first: int) -> dict[str, str]:
+    """What the tiles of each table are begun from: of another origin they are other tiles.
+
+    The table's id, for one that was made anew has another; the last batch refused for what its feed lacks; and the
+    first batch of the log that is there.
+    """
     refused = {
         change.table: commit.n
         for commit in commits
         if commit.facts.get("code") == FEED_GONE
         for change in UpdateTiles.model_validate(commit.payload).changes
     }
-    return {table: f"{table_id(runtime.project.path('silver', table))} {refused.get(table, 0)}" for table in tables}
-
-
-def written_batches(runtime: Runtime) -> list[Commit]:
-    """The batches that the log holds."""
-    commits = runtime.ledger.stream(runtime.stream("tiles", runtime.project.view.name)).commits
-    return [commit for commit in commits if REJECTED not in commit.facts]
-
-
-def taken_up(commits: Sequence[Commit]) -> dict[str, int]:
-    """Up to which version of its table each tile set was taken up."""
-    steps = (UpdateTiles.model_validate(commit.payload) for commit in commits)
-    return {change.id: change.upto for step in steps for change in step.changes}
+    silver = {table: table_id(runtime.project.path("silver", table)) for table in tables}
+    return {table: f"{known} {refused.get(table, 0)} {first}" for table, known in silver.items()}
