@@ -132,15 +132,20 @@ def test_one_more_feature_changes_no_other(spark: SparkSession, tmp_path: Path) 
     goes_on_over_files_of_both(lake, silver, place)
 
 
-def test_a_backfill_goes_on_from_month_to_month(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_backfill_goes_on_from_month_to_month(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In many workers what was kept by few, and the other way round."""
     lake, silver = Lake(spark, tmp_path / "lake"), Silver(Random(5))
     first_day(lake, silver)
     runtime, last = lake.runtime(FIRST), min(lake.staged()) - timedelta(days=1)
-    first, went_on = date(2023, 12, 30), []
+    first, went_on, workers = date(2023, 12, 30), [], []
     while (planned := plan_backfill(runtime, first, last, 31 * len(USERS))[-1]).steps:
         (step,) = (each.step for each in planned.steps)
         assert isinstance(step, StageDates)
         assert step.tiles is not None
+        monkeypatch.setattr("headwater.pipelines.checkpoints._AT_LEAST", {2: 8, 8: 4}.get(step.tiles.buckets, 2))
+        workers.append(step.tiles.buckets)
         went_on.append(step.tiles.checkpoint and step.tiles.checkpoint.day)
         run_plan(planned, runtime)
         say_published(runtime)
@@ -149,6 +154,7 @@ def test_a_backfill_goes_on_from_month_to_month(spark: SparkSession, tmp_path: P
         for at, rows in staged.items():
             assert rows == naive(silver, at), at
     assert went_on == [None, date(2023, 12, 31), date(2024, 1, 31)]
+    assert workers == [2, 8, 4]
 
 
 def goes_on_over_files_of_both(lake: Lake, silver: Silver, place: int) -> None:

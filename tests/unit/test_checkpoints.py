@@ -13,6 +13,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import types as T
 
 from headwater.errors import DataRejected
+from headwater.features.buckets import bucket_of
 from headwater.features.stored import has_days, resumable
 from headwater.features.windows import checkpoint_schema
 from headwater.pipelines.checkpoints import checkpoints_there, kept_dates, open_seen
@@ -31,7 +32,7 @@ from headwater.pipelines.steps import (
     to_payload,
 )
 from headwater.pipelines.tiles import tile_log
-from headwater.tables.checkpoints import beside, kept_days
+from headwater.tables.checkpoints import beside, kept_days, open_checkpoint
 from headwater.tables.delta import Batch
 from headwater.tables.feed import table_id
 from headwater.tables.staging import _commit
@@ -272,11 +273,32 @@ def test_members_are_asked_for_anew_after_their_feed_was_gone(runtime: Runtime) 
     assert goes_on(runtime).members
 
 
-def test_buckets_follow_from_what_there_is(runtime: Runtime) -> None:
+def test_buckets_follow_from_what_there_is(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 5 million records of the log three make four partitions; of a checkpoint's four the two that 40 members need."""
     assert seen(runtime, DAY).buckets == 4
     staged(runtime, before(1))
     assert seen(runtime, DAY).buckets == 2
+    # And once they are many more of them than it was kept in.
+    monkeypatch.setattr("headwater.pipelines.checkpoints._ENTITIES", 3)
+    assert seen(runtime, DAY).buckets == 16
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 16])
+def test_every_worker_finds_its_own_of_a_checkpoint(runtime: Runtime, workers: int) -> None:
+    """In a file of its own, in several, or in one that it shares with others."""
+    who = pa.array([f"U{number:04}" for number in range(200)])
+    states = pa.table({"who": who, "n": pa.array(range(200))})
+    for bucket in range(4):
+        ours = states.filter(pa.array(bucket_of(who, 4) == bucket)).sort_by("who")
+        values = {"_day": DAY, "_stage": 1, "_bucket": bucket}
+        for name, kind in PLACES.items():
+            ours = ours.append_column(name, pa.array([values[name]] * len(ours), kind))
+        write_deltalake(place(runtime), ours, mode="append", partition_by=[*PLACES])
+    schema = T.StructType([T.StructField("who", T.StringType()), T.StructField("n", T.LongType())])
+    read = open_checkpoint(place(runtime), 3, DAY, workers, min(workers, 4), schema)
+    for bucket in range(workers):
+        expected = states.filter(pa.array(bucket_of(who, workers) == bucket)).sort_by("who")
+        assert read(bucket).to_pydict() == expected.to_pydict()
 
 
 def test_the_last_day_and_the_ends_of_months_are_kept(runtime: Runtime) -> None:

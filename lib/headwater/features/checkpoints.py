@@ -5,7 +5,8 @@
 
 A bucket is a partition of Spark's by hash of the entity. What changed since is shuffled to it; the rest, all that is
 known of all entities, is read where it is needed and never moved. Buckets are powers of two, so that a later run may
-make few of many: one of 8 holds the entities of those of 64 whose number leaves it as the remainder by 8.
+make few of many or many of few: one of 8 holds the entities of those of 64 whose number leaves it as the remainder by
+8, and each of these finds its own in there by their hash.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ class Resumed:
         batch: the last batch of the log that its states count.
         kinds: the tile sets that go on from them.
         read: from the number of a bucket to its rows, in order of entity.
+        buckets: how many there are, each a worker's.
         members: whether it says who is a member, and the stream only what has changed of that; else the stream says
             all.
         tiles: from the number of a bucket to stored tiles that matter, in any order; None: they are in the stream.
@@ -40,6 +42,7 @@ class Resumed:
     batch: int
     kinds: frozenset[int]
     read: Callable[[int], pa.Table]
+    buckets: int
     members: bool = False
     tiles: Callable[[int], pa.Table] | None = None
 

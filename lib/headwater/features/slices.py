@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from headwater.config.features import FeatureView
 from headwater.features.algebra import Numbers
 from headwater.features.blocks import Block, Bucket, blocks
+from headwater.features.buckets import bucket_of, can_be_placed
 from headwater.features.cells import cells
 from headwater.features.checkpoints import BUCKET, DAY, MEMBER_FROM, STAGE, Resumed
 from headwater.features.derived import derived
@@ -109,7 +110,7 @@ def feature_batches(batches: Iterable[pa.RecordBatch], part: Slice, bucket: int 
     """
     resumed = part.resumed
     if resumed:
-        batches = (_of_somebody(each, part) for each in batches)
+        batches = _of_bucket((_of_somebody(each, part) for each in batches), part.view.entity, bucket, resumed.buckets)
     ours = Bucket(resumed.read(bucket), resumed.tiles and resumed.tiles(bucket), part.stream) if resumed else None
     for block in blocks(batches, part.view.entity, max(1, _CELLS // part.span.days), ours):
         yield from _computed(block, part, bucket)
@@ -119,6 +120,22 @@ def _of_somebody(batch: pa.RecordBatch, part: Slice) -> pa.RecordBatch:
     """Without the row that is nobody's; by the planned schema, for Spark may find out that no value is null."""
     planned = pa.RecordBatch.from_arrays(batch.columns, schema=part.stream or batch.schema)
     return planned.filter(pc.is_valid(planned[part.view.entity]))
+
+
+def _of_bucket(batches: Iterable[pa.RecordBatch], entity: str, bucket: int, buckets: int) -> Iterator[pa.RecordBatch]:
+    """Batches, of which the first proves that they are of the bucket: what is read beside them goes by its number.
+
+    Raises:
+        ValueError: Spark has put entities in other partitions than by their hash, or has joined some partitions.
+    """
+    is_proved = False
+    for batch in batches:
+        if not is_proved and batch.num_rows and can_be_placed(batch[entity].type):
+            if (bucket_of(batch[entity], buckets) != bucket).any():
+                message = f"partition {bucket} of {buckets} has entities of others: Spark has not shuffled by {entity}"
+                raise ValueError(message)
+            is_proved = True
+        yield batch
 
 
 def _computed(block: Block, part: Slice, bucket: int) -> Made:

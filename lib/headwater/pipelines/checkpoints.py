@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from datetime import date
 from math import ceil, log2
 
+from pyspark.sql.pandas.types import to_arrow_type
+
 from headwater.contracts.schema import VALID_FROM, VALID_TO
 from headwater.errors import DataRejected
+from headwater.features.buckets import can_be_placed
 from headwater.features.checkpoints import Checkpoint, Resumed
 from headwater.features.increment import goes_on
 from headwater.features.kernel import Span, day_number
+from headwater.features.rows import entity_type
 from headwater.features.stored import resumable
 from headwater.features.windows import checkpoint_schema
 from headwater.pipelines.batches import texts, touched
@@ -70,7 +74,13 @@ def buckets(runtime: Runtime, records: int, dates: int, checkpoint: CheckpointSe
     """
     rows = entities(runtime)
     wanted = max(_AT_LEAST, _power(rows / _ENTITIES), _power(rows * dates / _ROWS))
-    return min(wanted, checkpoint.buckets) if checkpoint else max(wanted, _power(records / _RECORDS))
+    return partitions(wanted, checkpoint, runtime) if checkpoint else max(wanted, _power(records / _RECORDS))
+
+
+def partitions(wanted: int, checkpoint: CheckpointSeen, runtime: Runtime) -> int:
+    """How many workers may share a checkpoint: as many as wanted, if one finds its own entities in a larger bucket."""
+    kind = to_arrow_type(entity_type(runtime.project.view, runtime.project.tables))
+    return wanted if can_be_placed(kind) else min(wanted, checkpoint.buckets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +163,8 @@ def _may_turn(runtime: Runtime, location: str, at: int, day: date) -> bool:
     return files is None or any(not each.ends_by(column, day) for each in files for column in columns)
 
 
-def open_seen(seen: CheckpointSeen, partitions: int, runtime: Runtime) -> Checkpoint:
-    """Open a checkpoint, as an intent names it, for the workers of so many partitions.
+def open_seen(seen: CheckpointSeen, workers: int, runtime: Runtime) -> Checkpoint:
+    """Open a checkpoint, as an intent names it, for the workers of so many partitions (`partitions`).
 
     Raises:
         DataRejected: the table is not there any more.
@@ -163,8 +173,8 @@ def open_seen(seen: CheckpointSeen, partitions: int, runtime: Runtime) -> Checkp
         raise _gone(runtime, f"the table has no version {seen.version}")
     project, view = runtime.project, runtime.project.view
     schema = checkpoint_schema(view, project.tables)
-    read = open_checkpoint(place(runtime), seen.version, seen.day, partitions, schema)
-    resumed = Resumed(day_number(seen.day), seen.batch, frozenset(seen.kinds), read, seen.members)
+    read = open_checkpoint(place(runtime), seen.version, seen.day, workers, min(workers, seen.buckets), schema)
+    resumed = Resumed(day_number(seen.day), seen.batch, frozenset(seen.kinds), read, workers, seen.members)
     changes = read_feed(seen.changes, runtime) if seen.changes else None
     return Checkpoint(resumed, changes)
 

@@ -20,7 +20,7 @@ from headwater.features.kernel import Span, day_number
 from headwater.features.log import MONTH, log_schema
 from headwater.features.rows import entity_type
 from headwater.features.tilesets import FROM, TILES, tile_sets
-from headwater.pipelines.checkpoints import Log, buckets, checkpoint_before, kept_dates, open_seen
+from headwater.pipelines.checkpoints import Log, buckets, checkpoint_before, kept_dates, open_seen, partitions
 from headwater.pipelines.steps import CheckpointSeen, Runtime, TilesSeen, UpdateTiles
 from headwater.pipelines.tiles import tile_log
 from headwater.tables.feed import table_id
@@ -81,23 +81,23 @@ def stored(
         of_all: whether the dates are computed for everybody.
     """
     location = runtime.project.path("tiles", runtime.project.view.name)
-    partitions = min(seen.buckets, goes_on.buckets) if goes_on else seen.buckets
-    checkpoint = open_seen(goes_on, partitions, runtime) if goes_on else None
+    workers = partitions(seen.buckets, goes_on, runtime) if goes_on else seen.buckets
+    checkpoint = open_seen(goes_on, workers, runtime) if goes_on else None
     span = Span(day_number(dates[0]), day_number(dates[-1]))
     parts = wanted_parts(seen.kinds, tile_sets(runtime.project.view), checkpoint, span)
     files = list_files(location, seen.version)
     if files is not None:
         files = [each for each in files if any(_may_hold(each, part) for part in parts)]
-        tiles = _for_workers(seen, files, parts, partitions, runtime) if checkpoint and of_all else None
+        tiles = _for_workers(seen, files, parts, workers, runtime) if checkpoint and of_all else None
         if checkpoint and tiles:
             resumed = replace(checkpoint.resumed, tiles=tiles)
-            return Stored(None, seen.kinds, partitions, replace(checkpoint, resumed=resumed))
+            return Stored(None, seen.kinds, workers, replace(checkpoint, resumed=resumed))
     log = read_files(runtime.session(), location, seen.version, files)
-    return Stored(log, seen.kinds, partitions, checkpoint)
+    return Stored(log, seen.kinds, workers, checkpoint)
 
 
 def _for_workers(
-    seen: TilesSeen, files: Sequence[FileFacts], parts: Sequence[Part], partitions: int, runtime: Runtime
+    seen: TilesSeen, files: Sequence[FileFacts], parts: Sequence[Part], workers: int, runtime: Runtime
 ) -> TileFiles | None:
     """How a worker reads what matters of the log; None where Spark should."""
     view, location = runtime.project.view, runtime.project.path("tiles", runtime.project.view.name)
@@ -109,12 +109,12 @@ def _for_workers(
     rows = sum(_rows(each, parts) for each in files)
     if not (is_reached(location) and can_be_placed(columns.field(view.entity).type)):
         return None
-    if len(files) > _FILES or rows * partitions > _ROWS or rows / partitions > _KEPT:
+    if len(files) > _FILES or rows * workers > _ROWS or rows / workers > _KEPT:
         return None
     numbers = numbered(seen.kinds)
     paths = {n: [each.path for each in files if each.partition[TILES] == tiles] for tiles, n in numbers.items()}
     by_number = {n: [part for part in parts if part.tiles == tiles] for tiles, n in numbers.items()}
-    return TileFiles(absolute(location), view.entity, partitions, columns, paths, by_number)
+    return TileFiles(absolute(location), view.entity, workers, columns, paths, by_number)
 
 
 def _may_hold(file: FileFacts, part: Part) -> bool:

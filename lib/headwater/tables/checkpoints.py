@@ -18,6 +18,7 @@ from deltalake.exceptions import TableNotFoundError
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from headwater.features.buckets import bucket_of
 from headwater.features.checkpoints import BUCKET, DAY, PLACE, STAGE
 from headwater.tables.parquet import absolute, open_store
 from headwater.tables.staging import KeptBeside
@@ -33,22 +34,35 @@ class BucketFiles:
     Attributes:
         location: of the table.
         schema: of what is read, the entity first.
-        paths: by bucket, its files.
+        paths: by bucket of the files.
+        buckets: how many workers there are; with more of them than buckets of files several read the same.
     """
 
     location: str
     schema: pa.Schema
     paths: tuple[tuple[str, ...], ...]
+    buckets: int
 
     def __call__(self, bucket: int) -> pa.Table:
         """The rows of a bucket, in order of entity."""
         store, root = open_store(self.location)
-        read = [
-            pq.read_table(f"{root}/{path}", filesystem=store, partitioning=None, columns=self.schema.names)
-            for path in self.paths[bucket]
-        ]
-        rows = pa.concat_tables([self.schema.empty_table(), *(each.cast(self.schema) for each in read)])
-        return rows.sort_by(self.schema.names[0]) if len(read) > 1 else rows.combine_chunks()
+        paths = self.paths[bucket % len(self.paths)]
+        found = [self.schema.empty_table()]
+        for path in paths:
+            with store.open_input_file(f"{root}/{path}") as opened:
+                file = pq.ParquetFile(opened)
+                for group in range(file.num_row_groups):
+                    rows = file.read_row_group(group, columns=self.schema.names).cast(self.schema)
+                    found.append(self._of(rows, bucket))
+        rows = pa.concat_tables(found)
+        return rows.sort_by(self.schema.names[0]) if len(paths) > 1 else rows.combine_chunks()
+
+    def _of(self, rows: pa.Table, bucket: int) -> pa.Table:
+        """The rows of a bucket."""
+        if self.buckets == len(self.paths):
+            return rows
+        entities = rows[self.schema.names[0]].combine_chunks()
+        return rows.filter(pa.array(bucket_of(entities, self.buckets) == bucket))
 
 
 def kept_days(location: str) -> dict[date, int]:
@@ -59,14 +73,23 @@ def kept_days(location: str) -> dict[date, int]:
         return {}
 
 
-def open_checkpoint(location: str, at: int, day: date, buckets: int, schema: T.StructType) -> BucketFiles:
-    """The checkpoint of a day, of a version of the table, for the workers of so many buckets."""
-    paths: list[list[str]] = [[] for _ in range(buckets)]
+def open_checkpoint(location: str, at: int, day: date, buckets: int, kept: int, schema: T.StructType) -> BucketFiles:
+    """The checkpoint of a day, of a version of the table, for the workers of so many buckets.
+
+    Args:
+        location: of the table.
+        at: version.
+        day: whose.
+        buckets: how many workers there are.
+        kept: how many of them have a file to themselves: all, or as many as the checkpoint was kept in.
+        schema: of checkpoints (`kept_schema`).
+    """
+    paths: list[list[str]] = [[] for _ in range(kept)]
     for each in _files(TableLog(location, version=at)):
         if each[DAY] == day:
-            paths[each[BUCKET] % buckets].append(each["path"])
+            paths[each[BUCKET] % kept].append(each["path"])
     read = T.StructType([field for field in schema.fields if field.name not in PLACE])
-    return BucketFiles(absolute(location), to_arrow_schema(read), tuple(map(tuple, paths)))
+    return BucketFiles(absolute(location), to_arrow_schema(read), tuple(map(tuple, paths)), buckets)
 
 
 def beside(location: str, schema: T.StructType, days: Collection[date]) -> KeptBeside:
