@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from chispa.dataframe_comparer import assert_df_equality
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as T
 from tests.spark.test_windows import PEOPLE, SALES, VIEW, instant
 
 from headwater.config.features import FeatureView
@@ -32,7 +34,8 @@ from headwater.tables.delta import (
     version,
 )
 from headwater.tables.publish import staged_spec
-from headwater.tables.staging import replace_rows_once
+from headwater.tables.staging import KeptBeside, replace_rows_once
+from headwater.tables.workers import Target
 
 FOUND_BY = ("who", "feature_date")
 OF_ALL_TYPES = (
@@ -205,6 +208,50 @@ def test_a_commit_in_between_refuses_ours_and_the_retry_leaves_one_copy(
     written = find(location, batch) or replace_rows_once([computed], location, FOUND_BY, batch)
     assert written.rows == latest(spark, location).count() == len(ROWS)
     assert len(list(Path(location).glob("*.parquet"))) > len(DeltaTable(location).file_uris())
+
+
+def test_a_vacuum_in_between_refuses_nothing(spark: SparkSession, location: str) -> None:
+    computed = of_all_types(spark)
+    created(spark, computed, location)
+    for n in (1, 2):
+        replace_rows_once([computed], location, FOUND_BY, Batch("s", n))
+
+    def vacuum() -> None:
+        DeltaTable(location).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+
+    late = replace(computed, records=Overtaken(computed.records, vacuum))
+    # It says that it begins, and that it has ended.
+    assert replace_rows_once([late], location, FOUND_BY, Batch("s", 3)).version == 5
+    assert latest(spark, location).count() == len(ROWS)
+
+
+def test_what_is_kept_beside_rows_is_there_once_though_these_were_refused(
+    spark: SparkSession, location: str, tmp_path: Path
+) -> None:
+    """Whoever dies between the two commits leaves the same."""
+    place, batch = str(tmp_path / "kept"), Batch("s", 1)
+    schema = T.StructType([T.StructField("who", T.StringType())])
+
+    def make(batches: Batches, _bucket: int) -> Made:
+        for each in batches:
+            yield "kept", each.select(["who"])
+            yield "rows", each
+
+    def write(records: DataFrame) -> None:
+        beside = KeptBeside(Target(place, schema, ()), DeltaTable(place), [])
+        replace_rows_once([replace(computed, make=make, records=records)], location, FOUND_BY, batch, beside)
+
+    computed = of_all_types(spark)
+    created(spark, computed, location)
+    write_deltalake(place, pa.table({"who": pa.array([], pa.string())}))
+    another = partial(write_deltalake, location, pa.table({"who": ["x"]}), mode="append", schema_mode="merge")
+    with pytest.raises(CommitFailedError):
+        write(Overtaken(computed.records, another))
+    assert (version(place), version(location)) == (1, 1)
+    write(computed.records)
+    who = sorted(row[0] for row in ROWS)
+    assert sorted(row[0] for row in latest(spark, place).collect()) == who
+    assert sorted(row[0] for row in latest(spark, location).select("who").collect()) == who
 
 
 def test_the_table_is_the_last_batch_and_the_one_before_is_its_version(spark: SparkSession, location: str) -> None:

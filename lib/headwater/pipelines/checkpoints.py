@@ -158,8 +158,8 @@ def _with_membership(
 
 def _may_turn(runtime: Runtime, location: str, at: int, day: date) -> bool:
     """Whether a version of a dimension may begin or end after a day, by the greatest values of its files."""
-    files = list_files(location, at)
     columns = (runtime.project.view.population.since, VALID_FROM, VALID_TO)
+    files = list_files(location, at, about=columns)
     return files is None or any(not each.ends_by(column, day) for each in files for column in columns)
 
 

@@ -45,7 +45,7 @@ from headwater.pipelines.steps import (
 )
 from headwater.state.streams import StreamState
 from headwater.tables.delta import Batch, ensure_table, find, read_at, record_count, version
-from headwater.tables.files import list_files, read_files
+from headwater.tables.files import FEW, list_files, read_files
 from headwater.tables.parquet import name_in_store
 from headwater.tables.publish import staged_spec
 from headwater.tables.staging import replace_rows_once
@@ -220,7 +220,7 @@ def _read(step: StageDates, view: FeatureView) -> list[str]:
 
 def _silver(table: str, at: int, runtime: Runtime) -> DataFrame:
     location = runtime.project.path("silver", table)
-    return read_files(runtime.session(), location, at, list_files(location, at))
+    return read_files(runtime.session(), location, at, list_files(location, at, most=FEW))
 
 
 def _cached(

@@ -53,6 +53,12 @@ def only_adds(location: str, upto: int, *, after: int) -> bool:
     return files is not None and not files.told and not files.went
 
 
+def only_tell(location: str, upto: int, *, after: int) -> bool:
+    """Whether the versions after one, up to another, change nothing: VACUUM notes that it began and ended."""
+    commits = [_actions(location, version) for version in range(after + 1, upto + 1)]
+    return bool(commits) and all(each is not None and not set().union(*each) - {"commitInfo"} for each in commits)
+
+
 def changed_rows(spark: SparkSession, location: str, upto: int, *, after: int) -> DataFrame:
     """Row images of the versions after one, up to another: the columns of the table's files and `_change_type`."""
     files = changed_files(location, upto, after=after)
@@ -75,12 +81,8 @@ def changed_files(location: str, upto: int, *, after: int) -> ChangedFiles | Non
     if not is_reached(location) or not is_plain(TableLog(location)):
         return None
     found = ChangedFiles()
-    store, root = open_store(location)
     for version in range(after + 1, upto + 1):
-        try:
-            with store.open_input_stream(f"{root}/_delta_log/{version:020}.json") as opened:
-                actions = [json.loads(line) for line in opened.read().decode().splitlines() if line.strip()]
-        except FileNotFoundError:
+        if (actions := _actions(location, version)) is None:
             return None
         if told := [unquote(each["path"]) for each in _of(actions, "cdc")]:
             found.told.extend(told)
@@ -88,6 +90,16 @@ def changed_files(location: str, upto: int, *, after: int) -> ChangedFiles | Non
         found.came.extend(unquote(each["path"]) for each in _of(actions, "add") if each["dataChange"])
         found.went.extend(unquote(each["path"]) for each in _of(actions, "remove") if each["dataChange"])
     return found
+
+
+def _actions(location: str, version: int) -> list[dict[str, Any]] | None:
+    """What a commit says; None when it has been cleaned away."""
+    store, root = open_store(location)
+    try:
+        with store.open_input_stream(f"{root}/_delta_log/{version:020}.json") as opened:
+            return [json.loads(line) for line in opened.read().decode().splitlines() if line.strip()]
+    except FileNotFoundError:
+        return None
 
 
 def _of(actions: list[dict[str, Any]], kind: str) -> Iterator[dict[str, Any]]:

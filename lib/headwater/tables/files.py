@@ -23,7 +23,7 @@ from headwater.tables.delta import read_at, schema_of
 from headwater.tables.parquet import open_store
 
 # Above it, Spark lists what it is told by a job as well.
-_FEW = 32
+FEW = 32
 _PLAIN = 1
 
 
@@ -116,13 +116,25 @@ def is_plain(log: TableLog) -> bool:
 
 def is_few(paths: Collection[object]) -> bool:
     """Whether Spark is quicker when it is told which files to read."""
-    return 0 < len(paths) <= _FEW
+    return 0 < len(paths) <= FEW
 
 
-def list_files(location: str, at: int) -> list[FileFacts] | None:
-    """The files of a version of a table; None when there is more to its rows than those. Needs no session."""
+def list_files(
+    location: str, at: int, *, most: int | None = None, about: Collection[str] | None = None
+) -> list[FileFacts] | None:
+    """The files of a version of a table; None when there is more to its rows than those. Needs no session.
+
+    Args:
+        location: of the table.
+        at: version.
+        most: None as well when there are more files than these.
+        about: columns, if only what is said of some is asked for.
+    """
     log = TableLog(location, version=at)
-    return _files(log) if is_plain(log) else None
+    if not is_plain(log):
+        return None
+    found = pa.table(log.get_add_actions(flatten=True))
+    return _files(found, about) if most is None or len(found) <= most else None
 
 
 def read_files(spark: SparkSession, location: str, at: int, among: Sequence[FileFacts] | None) -> DataFrame:
@@ -141,8 +153,11 @@ def read_files(spark: SparkSession, location: str, at: int, among: Sequence[File
     return spark.read.schema(schema).option("basePath", location).parquet(*paths).select(*schema.names)
 
 
-def _files(log: TableLog) -> list[FileFacts]:
-    found = pa.table(log.get_add_actions(flatten=True)).to_pylist()
+def _files(found: pa.Table, about: Collection[str] | None) -> list[FileFacts]:
+    if about is not None:
+        kinds = ("partition", "min", "max", "null_count")
+        asked = {"path", "num_records", *(f"{kind}.{name}" for kind in kinds for name in about)}
+        found = found.select([name for name in found.column_names if name in asked])
     return [
         FileFacts(
             path=each["path"],
@@ -152,7 +167,7 @@ def _files(log: TableLog) -> list[FileFacts]:
             greatest=_known(_said(each, "max")),
             nulls=_said(each, "null_count"),
         )
-        for each in found
+        for each in found.to_pylist()
     ]
 
 

@@ -16,6 +16,7 @@ from time import time
 
 from deltalake import CommitProperties, Schema, Transaction
 from deltalake import DeltaTable as TableLog
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import types as T
@@ -23,6 +24,7 @@ from pyspark.sql import types as T
 from headwater.features.computed import Computed
 from headwater.features.slices import Of
 from headwater.tables.delta import Batch, Written, append_once, overwrite_once, prove
+from headwater.tables.feed import only_tell
 from headwater.tables.parquet import absolute, is_reached
 from headwater.tables.workers import FILES, Target, write_rows
 
@@ -137,17 +139,23 @@ def _added(files: Sequence[Row], of: Of) -> list[AddAction]:
 def _commit(
     log: TableLog, actions: Sequence[AddAction | RemoveAction], mode: str, target: Target, batch: Batch
 ) -> None:
+    """Commit on a handle; refused where others have changed the table since, but not by what VACUUM tells of itself."""
     added = [each for each in actions if isinstance(each, AddAction)]
     rows, size = sum(json.loads(each.stats)["numRecords"] for each in added), sum(each.size for each in added)
     metrics = {"numFiles": str(len(added)), "numOutputRows": str(rows), "numOutputBytes": str(size)}
-    log.create_write_transaction(
-        [*actions],
-        mode=mode,
-        schema=Schema.from_json(target.schema.json()),
-        partition_by=[*target.partition_by],
-        commit_properties=CommitProperties(
-            app_transactions=[Transaction(batch.stream, batch.n)],
-            custom_metadata={"userMetadata": batch.metadata, "operationMetrics": metrics},
-            max_commit_retries=0,
-        ),
+    properties = CommitProperties(
+        app_transactions=[Transaction(batch.stream, batch.n)],
+        custom_metadata={"userMetadata": batch.metadata, "operationMetrics": metrics},
+        max_commit_retries=0,
     )
+    schema, partition_by = Schema.from_json(target.schema.json()), [*target.partition_by]
+    while True:
+        try:
+            log.create_write_transaction([*actions], mode, schema, partition_by, commit_properties=properties)
+        except CommitFailedError:
+            now = TableLog(target.location)
+            if not only_tell(target.location, now.version(), after=log.version()):
+                raise
+            log = now
+        else:
+            return
