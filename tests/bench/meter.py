@@ -19,7 +19,7 @@ from pyspark.sql import Row, SparkSession
 from headwater.features.checkpoints import Resumed
 from headwater.features.computed import Computed
 from headwater.tables import staging
-from headwater.tables.files import TileFiles
+from headwater.tables.readers import TileFiles
 from headwater.tables.workers import Target
 
 _MB = 1 << 20

@@ -1,5 +1,7 @@
 """What workers write: every row once, whatever the row groups and the types of what the rows are in order of."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -36,6 +38,15 @@ def written(target: Target, batches: list[pa.RecordBatch]) -> list[pa.Table]:
     tables = [pq.read_table(Path(target.location) / each["path"]) for each in found]
     assert [each["rows"] for each in found] == [len(table) for table in tables]
     return tables
+
+
+def test_what_workers_import_brings_no_log_and_no_session() -> None:
+    """Each of them would hold it in memory."""
+    modules = "headwater.features.computed, headwater.tables.readers, headwater.tables.workers"
+    names = "{'deltalake', 'delta', 'boto3', 'pydeequ', 'great_expectations'}"
+    code = f"import sys, {modules}; print(sorted({names} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("rows", range(3 * GROUP + 2))

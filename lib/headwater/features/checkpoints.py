@@ -63,8 +63,9 @@ class Checkpoint:
 def kept_schema(view: FeatureView, types: Mapping[str, T.DataType]) -> T.StructType:
     """Columns of checkpoints, and what their files are found by.
 
-    A row per day and entity that is a member, will be one, or has states. `_member_from` is a day since 1970 from which
-    it is a member without a break, or will be: null where neither is known.
+    A row per day and entity that is a member or has states. `_member_from` is a day since 1970: of a population of
+    facts the one from which it is a member, which may lie ahead; of a dimension's the checkpoint's own, where it is
+    one; else null.
 
     Args:
         view: the definitions.

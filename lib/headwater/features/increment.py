@@ -4,8 +4,8 @@
     from a checkpoint      tiles that came since; of those that it counts, which enter or leave a window
 
 Cost rule: a tile set goes on from a checkpoint where that reads fewer days of tiles. It reads the days since the
-checkpoint once, and once more for every window and second date; from nothing it reads those of the longest window, or
-all there are.
+checkpoint once, and once more for every window and second date; from nothing it reads the dates and the longest window
+before them. A set with a lifetime feature always goes on, for from nothing it reads all there are.
 """
 
 from collections.abc import Mapping, Sequence

@@ -47,12 +47,12 @@ def changed_entities(
     return within.groupBy(view.entity).agg(F.min(FIRST).alias(FIRST), F.max(LAST).alias(LAST))
 
 
-def kept(scope: DataFrame) -> DataFrame:
+def scope_rows(scope: DataFrame) -> DataFrame:
     """A scope as rows of a staging table: entity, and `_scope` with its days; no date."""
     return scope.select(scope.columns[0], F.struct(FIRST, LAST).alias(SCOPE))
 
 
-def kept_in(staged: DataFrame) -> DataFrame:
+def scope_in(staged: DataFrame) -> DataFrame:
     """The scope that a staging table, whose first column is the entity, holds beside its rows."""
     return staged.where(F.col(SCOPE).isNotNull()).select(staged.columns[0], f"{SCOPE}.*")
 

@@ -5,7 +5,8 @@
     register  entity, event day, available day, register        distinct values by sketch
     event     entity, event day, time (one row per event)       the newest N events
 
-A tile set is one kind of records in the stream that the blocks are cut from, and one table when tiles are stored.
+A tile set is one kind of records in the stream that the blocks are cut from; where tiles are stored, those of all sets
+are one kind, told apart by what their tiles are found by.
 """
 
 from collections.abc import Mapping

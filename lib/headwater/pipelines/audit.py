@@ -11,7 +11,7 @@ from headwater.config.base import JsonValue
 from headwater.config.quality import Check, Metric
 from headwater.errors import DataRejected
 from headwater.features.asof import CHANGE, DAY, FEATURE_DATE, population_at, population_changes
-from headwater.features.scope import kept_in
+from headwater.features.scope import scope_in
 from headwater.pipelines.quarantine import quarantine_withheld
 from headwater.pipelines.steps import (
     REJECTED,
@@ -211,7 +211,7 @@ def _populations(step: AuditStage, runtime: Runtime) -> tuple[int, Sequence[Date
     population = _counted(population_changes(members, contract, view), wanted)
     others = dict.fromkeys(step.dates, 0)
     if step.repair:
-        repaired = _counted(population_changes(members, contract, view, kept_in(staged)), step.repair.dates)
+        repaired = _counted(population_changes(members, contract, view, scope_in(staged)), step.repair.dates)
         others |= {day: population[day] - repaired[day] for day in step.repair.dates}
     per_date = [
         DatePopulation(

@@ -21,13 +21,13 @@ from headwater.errors import DataRejected
 from headwater.features.asof import FEATURE_DATE
 from headwater.features.carry import carry_forward
 from headwater.features.computed import Computed, computed_by_spark
-from headwater.features.scope import kept
+from headwater.features.scope import scope_rows
 from headwater.features.tilesets import tile_sets
 from headwater.features.windows import Wanted, feature_rows, published_schema
 from headwater.pipelines.batches import last_batches
 from headwater.pipelines.checkpoints import checkpoints_there, kept_beside
 from headwater.pipelines.feeds import feeds_kept
-from headwater.pipelines.increment import stored, tiles_for
+from headwater.pipelines.increment import open_log, tiles_for
 from headwater.pipelines.layouts import require_gold
 from headwater.pipelines.published import by_date, publications_of
 from headwater.pipelines.refusals import fitting, is_of_a_commit, versions_kept
@@ -198,17 +198,17 @@ def _parts(step: StageDates, batch: Batch, scope: DataFrame | None, runtime: Run
     silver = {table: _silver(table, step.versions[table], runtime) for table in _read(step, view)}
     parts = []
     if step.whole:
-        log = stored(seen, step.whole, seen.checkpoint, runtime, of_all=True) if seen else None
+        log = open_log(seen, step.whole, seen.checkpoint, runtime, of_all=True) if seen else None
         wanted = Wanted(step.whole, step.carried, kept_on=seen.kept_on if seen else (), stage=batch.n)
         parts.append(feature_rows(view, project.tables, silver, wanted, log))
     if step.repair and scope is not None:
-        log = stored(seen, step.repair.dates, seen.repaired_from, runtime, of_all=False) if seen else None
+        log = open_log(seen, step.repair.dates, seen.repaired_from, runtime, of_all=False) if seen else None
         parts.append(feature_rows(view, project.tables, silver, Wanted(step.repair.dates, step.carried, scope), log))
     if step.cached:
         history = read_at(spark, project.path("gold", view.name), step.cached.version)
         recent = history.where(F.col(FEATURE_DATE) >= F.lit(step.cached.since))
         parts = [computed_by_spark(carry_forward(part.rows, recent, view, step.carried)) for part in parts]
-    return parts if scope is None else [*parts, computed_by_spark(kept(scope))]
+    return parts if scope is None else [*parts, computed_by_spark(scope_rows(scope))]
 
 
 def _read(step: StageDates, view: FeatureView) -> list[str]:

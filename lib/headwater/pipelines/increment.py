@@ -24,8 +24,9 @@ from headwater.pipelines.checkpoints import Log, buckets, checkpoint_before, kep
 from headwater.pipelines.steps import CheckpointSeen, Runtime, TilesSeen, UpdateTiles
 from headwater.pipelines.tiles import tile_log
 from headwater.tables.feed import table_id
-from headwater.tables.files import FileFacts, TileFiles, list_files, read_files
+from headwater.tables.files import FileFacts, list_files, read_files
 from headwater.tables.parquet import absolute, is_reached
+from headwater.tables.readers import TileFiles
 
 # What workers may read of the log: rows, all of them together; rows that one keeps; files, each of them.
 _ROWS, _KEPT, _FILES = 8_000_000, 1 << 20, 64
@@ -68,21 +69,21 @@ def tiles_for(
     )
 
 
-def stored(
-    seen: TilesSeen, dates: Sequence[date], goes_on: CheckpointSeen | None, runtime: Runtime, *, of_all: bool
+def open_log(
+    seen: TilesSeen, dates: Sequence[date], at: CheckpointSeen | None, runtime: Runtime, *, of_all: bool
 ) -> Stored:
     """Open what an intent names.
 
     Args:
         seen: the log.
         dates: to be computed, in order; what of the log does not matter for them may be left out.
-        goes_on: the checkpoint, if there is one.
+        at: the checkpoint to go on from, if there is one.
         runtime: where.
         of_all: whether the dates are computed for everybody.
     """
     location = runtime.project.path("tiles", runtime.project.view.name)
-    workers = partitions(seen.buckets, goes_on, runtime) if goes_on else seen.buckets
-    checkpoint = open_seen(goes_on, workers, runtime) if goes_on else None
+    workers = partitions(seen.buckets, at, runtime) if at else seen.buckets
+    checkpoint = open_seen(at, workers, runtime) if at else None
     span = Span(day_number(dates[0]), day_number(dates[-1]))
     parts = wanted_parts(seen.kinds, tile_sets(runtime.project.view), checkpoint, span)
     files = list_files(location, seen.version)

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from headwater.config.base import JsonValue
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.scope import kept_in
+from headwater.features.scope import scope_in
 from headwater.features.windows import published_schema
 from headwater.pipelines.audit import passed_verdict, unpublished
 from headwater.pipelines.published import entities, published_dates
@@ -107,7 +107,7 @@ def publish_stage(step: PublishStage, batch: Batch, runtime: Runtime) -> dict[st
     staged = read_at(spark, project.path("staged", view.name), step.staged_version)
     ours = staged.where(F.col(FEATURE_DATE).isin(list(step.dates))).select(*view.columns)
     audited = ours.where(publishable(step.ranges))
-    scope = kept_in(staged) if step.repair else None
+    scope = scope_in(staged) if step.repair else None
     written = _write_history(step, audited, scope, batch, runtime)
     at = max(each.version for each in written)
     runtime.failpoint(f"publish:{view.name}:history")

@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from headwater.features.asof import FEATURE_DATE
-from headwater.features.scope import in_scope, kept_in
+from headwater.features.scope import in_scope, scope_in
 from headwater.pipelines.gates import waiting_holds
 from headwater.pipelines.steps import AuditStage, Runtime
 from headwater.quality.withholding import Withheld, broken_ranges, publishable
@@ -69,7 +69,7 @@ def _judged(open_rows: DataFrame, step: AuditStage, staged: DataFrame) -> DataFr
     keyed = open_rows.select("*", entity.alias(staged.columns[0]), day.alias(FEATURE_DATE))
     found = keyed.where(F.col(FEATURE_DATE).isin(list(step.whole)))
     if step.repair:
-        scope = kept_in(staged)
+        scope = scope_in(staged)
         named = scope.withColumn(scope.columns[0], F.col(scope.columns[0]).cast("string"))
         repaired = keyed.where(F.col(FEATURE_DATE).isin(list(step.repair.dates)))
         found = found.unionByName(in_scope(repaired, named, FEATURE_DATE))

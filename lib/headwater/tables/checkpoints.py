@@ -6,63 +6,23 @@ by delta-rs, so it stays one of plain files.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable as TableLog
 from deltalake import Schema
 from deltalake.exceptions import TableNotFoundError
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from headwater.features.buckets import bucket_of
 from headwater.features.checkpoints import BUCKET, DAY, PLACE, STAGE
-from headwater.tables.parquet import absolute, open_store
+from headwater.tables.parquet import absolute
+from headwater.tables.readers import BucketFiles
 from headwater.tables.staging import KeptBeside
 from headwater.tables.workers import Target
 
 _NEWEST = 7
-
-
-@dataclass(frozen=True, slots=True)
-class BucketFiles:
-    """Reads a bucket of a checkpoint, in a worker.
-
-    Attributes:
-        location: of the table.
-        schema: of what is read, the entity first.
-        paths: by bucket of the files.
-        buckets: how many workers there are; with more of them than buckets of files several read the same.
-    """
-
-    location: str
-    schema: pa.Schema
-    paths: tuple[tuple[str, ...], ...]
-    buckets: int
-
-    def __call__(self, bucket: int) -> pa.Table:
-        """The rows of a bucket, in order of entity."""
-        store, root = open_store(self.location)
-        paths = self.paths[bucket % len(self.paths)]
-        found = [self.schema.empty_table()]
-        for path in paths:
-            with store.open_input_file(f"{root}/{path}") as opened:
-                file = pq.ParquetFile(opened)
-                for group in range(file.num_row_groups):
-                    rows = file.read_row_group(group, columns=self.schema.names).cast(self.schema)
-                    found.append(self._of(rows, bucket))
-        rows = pa.concat_tables(found)
-        return rows.sort_by(self.schema.names[0]) if len(paths) > 1 else rows.combine_chunks()
-
-    def _of(self, rows: pa.Table, bucket: int) -> pa.Table:
-        """The rows of a bucket."""
-        if self.buckets == len(self.paths):
-            return rows
-        entities = rows[self.schema.names[0]].combine_chunks()
-        return rows.filter(pa.array(bucket_of(entities, self.buckets) == bucket))
 
 
 def kept_days(location: str) -> dict[date, int]:
