@@ -105,6 +105,8 @@ def test_features_that_read_the_same_share_tiles() -> None:
         {**MEAN, "name": "f", "op": "max", "events": 9},
         {**MEAN, "name": "g", "events": 3, "where": web},
         SEEN,
+        {**SEEN, "name": "seen_7d", "window_days": 7},
+        {**MEAN, "name": "least", "op": "min", "window_days": 7},
     )
     found = {
         each.kind: (each.grain, [f.name for f in each.features])
@@ -117,6 +119,9 @@ def test_features_that_read_the_same_share_tiles() -> None:
         4: ("register", ["d"]),
         5: ("event", ["e", "f"]),
         6: ("event", ["g"]),
+        # Neither keeps what only adds up from being stored, and gone on from.
+        7: ("day", ["seen_7d"]),
+        8: ("day", ["least"]),
     }
 
 

@@ -97,7 +97,7 @@ def tile_sets(view: FeatureView) -> tuple[TileSet, ...]:
     for number, group in enumerate(view.groups):
         for feature in group.features:
             grain = grain_of(feature)
-            shared.setdefault((number, grain, _read(feature, grain)), []).append(feature)
+            shared.setdefault((number, grain, _common(feature, grain)), []).append(feature)
     return tuple(
         TileSet(kind, grain, view.groups[number], tuple(features))
         for kind, ((number, grain, _), features) in enumerate(shared.items(), start=1)
@@ -122,8 +122,16 @@ def _contributed(feature: Aggregate) -> str:
     return feature.model_dump_json(include={"value", "where"})
 
 
-def _read(feature: Aggregate, grain: Grain) -> str:
-    """What features of a tile set have in common beside table and grain: the value, and of events the conditions."""
+def _common(feature: Aggregate, grain: Grain) -> str:
+    """What features of a tile set have in common beside table and grain.
+
+    Of days how far their tiles lead: one maximum among sums would keep all of these out of a log of changes, and one
+    day of an event within a window would keep them from going on from the day before (`features.stored`). Of others the
+    value, and of events the conditions.
+    """
     if grain == "day":
-        return ""
+        states = operation(feature.op).states
+        if all(each.monoid == "add" or (each.of_day and feature.window_days is None) for each in states):
+            return "go on from the day before"
+        return "are stored" if all(each.monoid == "add" or each.of_day for each in states) else "are compared"
     return feature.model_dump_json(include={"value", "where"} if grain == "event" else {"value"})
