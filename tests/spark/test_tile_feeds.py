@@ -95,7 +95,10 @@ def test_what_a_batch_was_to_be_computed_from_may_be_gone_when_it_is_done(spark:
     say_published(runtime)
     runtime = lake.runtime(FIRST + timedelta(days=2))
     lake.take(silver, runtime.run_date, runtime)
+    with pytest.raises(ExceptionGroup):
+        run_stage(replace(runtime, failpoint=dies))
     shutil.rmtree(lake.project.path("tiles", lake.project.view.name))
+    assert refused(runtime).code == "version_gone"
     run_stage(runtime)
     for at, rows in lake.staged().items():
         assert rows == naive(silver, at), at

@@ -82,7 +82,7 @@ def staged(runtime: Runtime, day: date, *, keeps: bool = True, code: str | None 
     view, population = runtime.project.view, runtime.project.path("silver", "customers")
     log = runtime.ledger.stream(runtime.stream("tiles", view.name))
     seen = TilesSeen(
-        version=1, batch=log.last_n, kinds=ids(runtime), silver={}, silver_batches={}, buckets=4,
+        log="", version=1, batch=log.last_n, kinds=ids(runtime), silver={}, silver_batches={}, buckets=4,
         population=table_id(population) or "", kept_on=(day,),
     )  # fmt: skip
     step = StageDates(

@@ -7,7 +7,7 @@ Every decision here reads the ledger and table versions only.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
@@ -45,6 +45,7 @@ from headwater.pipelines.steps import (
 )
 from headwater.state.streams import StreamState
 from headwater.tables.delta import Batch, ensure_table, find, read_at, record_count, version
+from headwater.tables.feed import table_id
 from headwater.tables.files import FEW, list_files, read_files
 from headwater.tables.parquet import name_in_store
 from headwater.tables.publish import staged_spec
@@ -172,22 +173,25 @@ def _inputs_there(step: StageDates, runtime: Runtime) -> Iterator[None]:
     Raises:
         DataRejected: the batch is closed, and the next one is planned on what there is by then.
     """
-    places = {f"silver.{table}": runtime.project.path("silver", table) for table in step.versions}
-    places |= {"the log of tiles": runtime.project.path("tiles", step.view)}
+    tiles = runtime.project.path("tiles", step.view)
+    places = {runtime.project.path("silver", table): f"silver.{table}" for table in step.versions}
+    places |= {tiles: "the log of tiles"}
 
-    def refusal(found: re.Match[str]) -> DataRejected | None:
-        named = [name for name, place in places.items() if f"{name_in_store(place)}/" in found.string]
-        if not named and not is_of_a_commit(found):
-            return None
+    def gone(what: Iterable[str], why: str) -> DataRejected:
         return DataRejected(
             "version_gone",
-            f"A version that {step.view} is computed from cannot be read any more: {' or '.join(named or places)} "
-            f"({found[0]}).",
+            f"A version that {step.view} is computed from cannot be read any more: {' or '.join(what)} ({why}).",
             remedy="Run the job again: it begins from what there is now. Nothing was written. Let VACUUM, and the "
             "tables' logs, keep what is younger than the last run.",
             facts={"view": step.view, "versions": dict(step.versions)},
         )
 
+    def refusal(found: re.Match[str]) -> DataRejected | None:
+        named = [name for place, name in places.items() if f"{name_in_store(place)}/" in found.string]
+        return gone(named or places.values(), found[0]) if named or is_of_a_commit(found) else None
+
+    if step.tiles and table_id(tiles) != step.tiles.log:
+        raise gone([places[tiles]], "it was made anew")
     with versions_kept(refusal):
         yield
 

@@ -56,6 +56,7 @@ def tiles_for(
     checkpoint = checkpoint_before(runtime, whole, log, {**versions, **silver}) if whole else None
     records = sum(int(str(each.facts["rows"])) for each in commits)
     return TilesSeen(
+        log=present.table or "",
         version=int(str(commits[-1].facts["tiles_version"])),
         batch=commits[-1].n,
         kinds=dict(log.ids),

@@ -17,7 +17,8 @@ from headwater.errors import DataRejected
 _OVERFLOW = re.compile(r"(?:OverflowError: |\[(?:ARITHMETIC|CAST)_OVERFLOW\] )(?P<what>.+)")
 # Of a version whose commits were cleaned away, by Spark and by delta-rs, or that VACUUM took the files of.
 _GONE = re.compile(
-    r"(?P<commit>DELTA_VERSION|[Tt]ime travel|CANNOT_RECREATE|log segment|No table metadata)"
+    r"(?P<commit>DELTA_VERSION|[Tt]ime travel|CANNOT_RECREATE"
+    r"|[Ll]og ?[Ss]egment|No table metadata|Local path .* does not exist)"
     r"|(?:FILE|PATH)_NOT_(?:FOUND|EXIST)|FileNotFound(?:Exception|Error)"
 )
 

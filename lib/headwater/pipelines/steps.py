@@ -109,6 +109,7 @@ class CheckpointSeen(Spec):
 class TilesSeen(Spec):
     """What a stage batch takes from the log of tiles."""
 
+    log: str = Field(description="what the log is known by")
     version: int
     batch: int
     kinds: dict[int, str] = Field(description="the tile sets computed from it, and what each is found by")

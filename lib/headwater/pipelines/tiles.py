@@ -77,10 +77,12 @@ class TileLog:
     """The log of the view's tiles that is there now.
 
     Attributes:
+        table: what it is known by; None: there is none.
         commits: the batches that it holds; none of those before, where it was deleted or made anew.
         sets: every tile set of the view that can be stored.
     """
 
+    table: str | None
     commits: Sequence[Commit]
     sets: tuple[StoredSet, ...]
 
@@ -102,6 +104,7 @@ def tile_log(runtime: Runtime) -> TileLog:
     origins = _origins(runtime, every, {each.group.table for each in sets}, first)
     entity = f"{view.entity} {entity_type(view, project.tables).simpleString()}"
     return TileLog(
+        there,
         commits,
         tuple(
             StoredSet(each, tiles_id(each, project.tables[table], entity, origins[table]), origins[table])
