@@ -20,6 +20,7 @@ from headwater.pipelines.checkpoints import checkpoints_there, kept_dates, open_
 from headwater.pipelines.feeds import feeds_kept
 from headwater.pipelines.gold import is_staged
 from headwater.pipelines.increment import tiles_for
+from headwater.pipelines.late import TableChanges
 from headwater.pipelines.steps import (
     REJECTED,
     CheckpointSeen,
@@ -34,7 +35,7 @@ from headwater.pipelines.steps import (
 from headwater.pipelines.tiles import tile_log
 from headwater.tables.checkpoints import beside, kept_days, open_checkpoint
 from headwater.tables.delta import Batch
-from headwater.tables.feed import table_id
+from headwater.tables.feed import newest_alike, table_id
 from headwater.tables.staging import _commit
 
 DAY = date(2024, 1, 10)
@@ -326,6 +327,30 @@ def test_a_file_of_a_checkpoint_that_is_gone_is_told_by_a_worker(runtime: Runtim
         with pytest.raises((DataRejected, PySparkException)) as caught, feeds_kept([]), checkpoints_there(runtime):
             raise PySparkException(message)
         assert isinstance(caught.value, DataRejected) == table.startswith("checkpoints")
+
+
+def test_a_server_that_does_not_answer_is_no_history_that_is_gone() -> None:
+    """Though names of methods stand in the stack of Java's."""
+    stack = "ConnectTimeoutException: s3\n\tat io.delta.SnapshotManagement.getLogSegmentForVersion(x.scala:7)"
+    for text, gone in ((stack, False), ("No files in log segment", True), ("[DELTA_VERSION_NOT_CONTIGUOUS]", True)):
+        change = TableChanges(table="customers", after=1, upto=2)
+        with pytest.raises((DataRejected, PySparkException)) as caught, feeds_kept([change]):
+            raise PySparkException(text)
+        assert isinstance(caught.value, DataRejected) == gone
+
+
+def test_files_of_the_log_that_were_put_together_are_read(runtime: Runtime) -> None:
+    log = runtime.project.path("tiles", runtime.project.view.name)
+    for n in range(3):
+        write_deltalake(log, pa.table({"n": [n]}), mode="append")
+    assert newest_alike(log, 2) == 2
+    DeltaTable(log).optimize.compact()
+    DeltaTable(log).vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    found = newest_alike(log, 2)
+    assert found == DeltaTable(log).version() > 2
+    assert len(DeltaTable(log, version=found).to_pyarrow_table()) == 3
+    write_deltalake(log, pa.table({"n": [3]}), mode="append")
+    assert newest_alike(log, 2) == 2
 
 
 def test_a_table_of_checkpoints_that_is_gone_is_told(runtime: Runtime) -> None:

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import CommitProperties, Transaction, write_deltalake
 from tests.lakes import say_published, with_long_visits
 
 from headwater.config.tables import ColumnSpec
@@ -257,6 +257,21 @@ def test_a_log_that_is_not_the_one_of_the_ledger_is_begun_anew(runtime: Runtime,
     take_up(runtime)
     assert plan_tiles(runtime).steps == ()
     assert planned_ids == list(ids(runtime).values())
+
+
+def test_a_log_that_outlives_its_ledger_is_begun_anew_once(runtime: Runtime) -> None:
+    """Under ids of its own, for the tiles of before are there as well."""
+    silver(runtime)
+    stream = runtime.stream("tiles", runtime.project.view.name)
+    last = CommitProperties(app_transactions=[Transaction(stream, 7)])
+    write_deltalake(log_of(runtime), pa.table({runtime.project.view.entity: ["ann"]}), commit_properties=last)
+    work, before = planned(runtime), ids(runtime)
+    begun = runtime.ledger.begin(work.stream, to_payload(work.step), table_version=7)
+    facts = {"tiles_version": 1, "taken_back": [], "rows": 1, "table": table_id(log_of(runtime))}
+    runtime.ledger.commit(begun, facts)
+    assert begun.n == 8
+    assert ids(runtime) == before
+    assert plan_tiles(runtime).steps == ()
 
 
 def test_a_backfill_says_what_it_takes_up_first(runtime: Runtime) -> None:

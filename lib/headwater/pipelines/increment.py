@@ -23,7 +23,7 @@ from headwater.features.tilesets import FROM, TILES, tile_sets
 from headwater.pipelines.checkpoints import Log, buckets, checkpoint_before, kept_dates, open_seen, partitions
 from headwater.pipelines.steps import CheckpointSeen, Runtime, TilesSeen, UpdateTiles
 from headwater.pipelines.tiles import tile_log
-from headwater.tables.feed import table_id
+from headwater.tables.feed import newest_alike, table_id
 from headwater.tables.files import FileFacts, list_files, read_files
 from headwater.tables.parquet import absolute, is_reached
 from headwater.tables.readers import TileFiles
@@ -57,7 +57,7 @@ def tiles_for(
     records = sum(int(str(each.facts["rows"])) for each in commits)
     return TilesSeen(
         log=present.table or "",
-        version=int(str(commits[-1].facts["tiles_version"])),
+        version=newest_alike(_place(runtime), int(str(commits[-1].facts["tiles_version"]))),
         batch=commits[-1].n,
         kinds=dict(log.ids),
         silver=silver,
@@ -82,7 +82,7 @@ def open_log(
         runtime: where.
         of_all: whether the dates are computed for everybody.
     """
-    location = runtime.project.path("tiles", runtime.project.view.name)
+    location = _place(runtime)
     workers = partitions(seen.buckets, at, runtime) if at else seen.buckets
     checkpoint = open_seen(at, workers, runtime) if at else None
     span = Span(day_number(dates[0]), day_number(dates[-1]))
@@ -102,7 +102,7 @@ def _for_workers(
     seen: TilesSeen, files: Sequence[FileFacts], parts: Sequence[Part], workers: int, runtime: Runtime
 ) -> TileFiles | None:
     """How a worker reads what matters of the log; None where Spark should."""
-    view, location = runtime.project.view, runtime.project.path("tiles", runtime.project.view.name)
+    view, location = runtime.project.view, _place(runtime)
     if any(each.kind not in seen.kinds for each in tile_sets(view)):
         # Other tiles come from Spark, however many there are, and are taken as they come.
         return None
@@ -117,6 +117,11 @@ def _for_workers(
     paths = {n: [each.path for each in files if each.partition[TILES] == tiles] for tiles, n in numbers.items()}
     by_number = {n: [part for part in parts if part.tiles == tiles] for tiles, n in numbers.items()}
     return TileFiles(absolute(location), view.entity, workers, columns, paths, by_number)
+
+
+def _place(runtime: Runtime) -> str:
+    """Where the log is."""
+    return runtime.project.path("tiles", runtime.project.view.name)
 
 
 def _may_hold(file: FileFacts, part: Part) -> bool:

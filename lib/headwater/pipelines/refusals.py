@@ -15,10 +15,11 @@ from headwater.errors import DataRejected
 
 # Of our cells and sums, and of Spark's sums over a day.
 _OVERFLOW = re.compile(r"(?:OverflowError: |\[(?:ARITHMETIC|CAST)_OVERFLOW\] )(?P<what>.+)")
-# Of a version whose commits were cleaned away, by Spark and by delta-rs, or that VACUUM took the files of.
+# Of a version whose commits were cleaned away, by Spark and by delta-rs, or that VACUUM took the files of. A text may
+# have a stack of Java's beside it, so no name of its methods must look like a sign.
 _GONE = re.compile(
     r"(?P<commit>DELTA_VERSION|[Tt]ime travel|CANNOT_RECREATE"
-    r"|[Ll]og ?[Ss]egment|No table metadata|Local path .* does not exist)"
+    r"|No files in log segment|LogSegment end version|No table metadata|Local path .* does not exist)"
     r"|(?:FILE|PATH)_NOT_(?:FOUND|EXIST)|FileNotFound(?:Exception|Error)"
 )
 

@@ -4,7 +4,8 @@
       ──cost rule──> every row of them, or only those of the entities in silver's change feed
 
 A repair by entity costs by the rows that are late, one by date by the rows that there are. It is by entity while late
-rows are at most a tenth of the entities, and while silver's change feed is surely there. The plan needs no session.
+rows are at most a tenth of the entities, and a million, and while silver's change feed is surely there. The plan needs
+no session.
 """
 
 from bisect import bisect_left, bisect_right

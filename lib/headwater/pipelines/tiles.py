@@ -38,6 +38,7 @@ from headwater.tables.delta import (
     Written,
     ensure_table,
     find,
+    last_transaction,
     read_at,
     size_in_bytes,
     version,
@@ -96,10 +97,12 @@ class TileLog:
 def tile_log(runtime: Runtime) -> TileLog:
     """What the ledger says of the log, as far as the table is the one that it speaks of."""
     project, view = runtime.project, runtime.project.view
-    every = runtime.ledger.stream(runtime.stream("tiles", view.name)).commits
-    there = table_id(project.path("tiles", view.name))
+    stream, location = runtime.stream("tiles", view.name), project.path("tiles", view.name)
+    every, there = runtime.ledger.stream(stream).commits, table_id(location)
     commits = [each for each in every if REJECTED not in each.facts and each.facts.get("table") == there]
-    first = commits[0].n if commits else 1 + max((each.n for each in every), default=0)
+    # As a batch that is begun now will be numbered, should the log have outlived its ledger.
+    last = max([last_transaction(location, stream) or 0, *(each.n for each in every)]) if not commits else 0
+    first = commits[0].n if commits else last + 1
     sets = storable(view)
     origins = _origins(runtime, every, {each.group.table for each in sets}, first)
     entity = f"{view.entity} {entity_type(view, project.tables).simpleString()}"

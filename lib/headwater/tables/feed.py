@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from headwater.features.log import CHANGE
-from headwater.tables.delta import read_changes, schema_of
+from headwater.tables.delta import read_changes, schema_of, version
 from headwater.tables.files import is_few, is_plain
 from headwater.tables.parquet import is_reached, open_store
 
@@ -53,9 +53,18 @@ def only_adds(location: str, upto: int, *, after: int) -> bool:
     return files is not None and not files.told and not files.went
 
 
+def newest_alike(location: str, at: int) -> int:
+    """The newest version that surely has the rows of one: files may have been put together since. Needs no session."""
+    now = version(location)
+    if now is None or now <= at:
+        return at
+    files = changed_files(location, now, after=at)
+    return at if files is None or files.told or files.came or files.went else now
+
+
 def only_tell(location: str, upto: int, *, after: int) -> bool:
     """Whether the versions after one, up to another, change nothing: VACUUM notes that it began and ended."""
-    commits = [_actions(location, version) for version in range(after + 1, upto + 1)]
+    commits = [_actions(location, each) for each in range(after + 1, upto + 1)]
     return bool(commits) and all(each is not None and not set().union(*each) - {"commitInfo"} for each in commits)
 
 
@@ -81,8 +90,8 @@ def changed_files(location: str, upto: int, *, after: int) -> ChangedFiles | Non
     if not is_reached(location) or not is_plain(TableLog(location)):
         return None
     found = ChangedFiles()
-    for version in range(after + 1, upto + 1):
-        if (actions := _actions(location, version)) is None:
+    for each in range(after + 1, upto + 1):
+        if (actions := _actions(location, each)) is None:
             return None
         if told := [unquote(each["path"]) for each in _of(actions, "cdc")]:
             found.told.extend(told)
@@ -92,11 +101,11 @@ def changed_files(location: str, upto: int, *, after: int) -> ChangedFiles | Non
     return found
 
 
-def _actions(location: str, version: int) -> list[dict[str, Any]] | None:
+def _actions(location: str, at: int) -> list[dict[str, Any]] | None:
     """What a commit says; None when it has been cleaned away."""
     store, root = open_store(location)
     try:
-        with store.open_input_stream(f"{root}/_delta_log/{version:020}.json") as opened:
+        with store.open_input_stream(f"{root}/_delta_log/{at:020}.json") as opened:
             return [json.loads(line) for line in opened.read().decode().splitlines() if line.strip()]
     except FileNotFoundError:
         return None
