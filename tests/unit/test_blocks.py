@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from headwater.features.blocks import Bucket, blocks
+from headwater.features.slices import _of_bucket
 
 STREAM = pa.schema([("who", pa.string()), ("_kind", pa.int32())])
 CHECKPOINT = pa.table({"who": ["a", "c", "d", "f"]})
@@ -26,3 +27,12 @@ def test_everybody_is_in_one_block(of_the_stream: str, gathered: int) -> None:
         for block in found:
             assert block.entities <= 2
             assert [block.names[at].as_py() for at in block.entity] == block.records["who"].to_pylist()
+
+
+def test_a_partition_that_is_not_the_bucket_it_is_taken_for_is_refused() -> None:
+    """The checkpoint beside it would be another's, without a sign."""
+    batch = pa.RecordBatch.from_pylist([{"who": who, "_kind": 0} for who in "abcdefgh"], STREAM)
+    assert list(_of_bucket([batch.slice(0, 0), batch], "who", 0, 1)) == [batch.slice(0, 0), batch]
+    for bucket in (0, 1):
+        with pytest.raises(ValueError, match=f"partition {bucket} of 2"):
+            list(_of_bucket([batch.slice(0, 0), batch], "who", bucket, 2))

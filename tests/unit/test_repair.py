@@ -97,6 +97,16 @@ def test_beyond_a_tenth_of_the_entities_dates_are_computed_for_everybody(
     assert (found.whole, found.by_entity) == ((frozenset(DATES[4:]), ()) if whole else (frozenset(), DATES[4:]))
 
 
+def test_beyond_what_can_be_broadcast_dates_are_computed_for_everybody(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(runtime, {})
+    conformed(runtime, "transactions", {"2024-03-05": 9}, 1)
+    for most, whole in ((9, False), (8, True)):
+        monkeypatch.setattr(repair, "_BROADCAST", most)
+        assert bool(affected(runtime).whole) == whole
+
+
 def test_after_a_week_nobody_knows_whether_the_change_feed_is_there(runtime: Runtime) -> None:
     published(runtime, {})
     conformed(runtime, "transactions", {"2024-04-29": 1}, 1)
