@@ -3,7 +3,7 @@
 Asked before a batch is planned: one that fails for it while it runs would stay open.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pyspark.sql import types as T
 
@@ -13,31 +13,27 @@ from headwater.contracts.schema import struct_type
 from headwater.errors import ConfigError
 from headwater.features.rows import entity_type
 from headwater.features.windows import published_schema
-from headwater.pipelines.steps import Runtime
+from headwater.pipelines.steps import ConformBatch, Runtime
+from headwater.state.streams import StreamState
 from headwater.tables.delta import exists, schema_of
 
 
-def require_silver(runtime: Runtime, contract: TableContract) -> None:
-    """Refuse a contract that declares a column of another type than its table has, or one that it has not.
+def require_silver(runtime: Runtime, contract: TableContract, state: StreamState) -> None:
+    """Refuse a contract by which its table cannot be written: another key or buckets would double rows.
+
+    Args:
+        runtime: where the table is.
+        contract: what is declared.
+        state: the table's stream; its last batch says how rows are found.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: rows are found by something else, a column is of another type, or the table has none of its name.
     """
-    name, location = contract.name, runtime.project.path("silver", contract.name)
-    if not exists(location):
-        return
-    there, declared = schema_of(location), struct_type(contract)
-    _require_types(f"silver.{name}", there, declared)
-    if missing := [each for each in declared if each.name not in there.fieldNames()]:
-        names = [each.name for each in missing]
-        columns = ", ".join(f"`{each.name}` {each.dataType.simpleString()}" for each in missing)
-        raise ConfigError(
-            "column_missing",
-            f"silver.{name} has no column {', '.join(names)}, which its contract declares.",
-            remedy=f"Run this in Spark SQL: ALTER TABLE delta.`{location}` ADD COLUMNS ({columns}). Rows that are "
-            "there are null in it until their source writes them again. Or declare a new table and source.",
-            facts={"table": name, "columns": list[JsonValue](names)},
-        )
+    _require_layout(contract, state)
+    if exists(location := runtime.project.path("silver", contract.name)):
+        there, declared = schema_of(location), struct_type(contract)
+        _require_types(f"silver.{contract.name}", there, declared)
+        _require_all(contract.name, location, [each for each in declared if each.name not in there.fieldNames()])
 
 
 def require_tiles(runtime: Runtime) -> None:
@@ -61,6 +57,33 @@ def require_gold(runtime: Runtime) -> None:
     view, location = runtime.project.view, runtime.project.path("gold", runtime.project.view.name)
     if exists(location):
         _require_types(f"gold.{view.name}", schema_of(location), published_schema(view, runtime.project.tables))
+
+
+def _require_layout(contract: TableContract, state: StreamState) -> None:
+    if not state.commits:
+        return
+    built = ConformBatch.model_validate(state.commits[-1].payload).layout
+    if built != contract.layout:
+        raise ConfigError(
+            "layout_changed",
+            f"silver.{contract.name} was built as {built!r}, but its contract now says {contract.layout!r}.",
+            remedy="Set key, order, kind and buckets back, or build the changed table under a new name.",
+            facts={"table": contract.name, "built": built, "declared": contract.layout},
+        )
+
+
+def _require_all(table: str, location: str, missing: Sequence[T.StructField]) -> None:
+    if not missing:
+        return
+    names = [each.name for each in missing]
+    columns = ", ".join(f"`{each.name}` {each.dataType.simpleString()}" for each in missing)
+    raise ConfigError(
+        "column_missing",
+        f"silver.{table} has no column {', '.join(names)}, which its contract declares.",
+        remedy=f"Run this in Spark SQL: ALTER TABLE delta.`{location}` ADD COLUMNS ({columns}). Rows that are there "
+        "are null in it until their source writes them again. Or declare a new table and source.",
+        facts={"table": table, "columns": list[JsonValue](names)},
+    )
 
 
 def _require_types(table: str, there: T.StructType, declared: Iterable[T.StructField]) -> None:

@@ -43,8 +43,7 @@ def plan_conform(runtime: Runtime, tables: Iterable[str]) -> Plan:
 
 
 def _next_batch(runtime: Runtime, contract: TableContract, state: StreamState) -> ConformBatch | None:
-    _require_same_layout(contract, state)
-    require_silver(runtime, contract)
+    require_silver(runtime, contract, state)
     # Committed batches, and before the versions are read: bronze then holds every record that the intent lists.
     batches, earlier = _new_batches(runtime, contract, state)
     versions_now = _versions(runtime, contract)
@@ -72,20 +71,6 @@ def _new_batches(
     extracted = runtime.ledger.stream(runtime.stream("bronze", contract.source)).commits
     batches = [BronzeBatch(id=each.batch_id, records=int(str(each.facts["records"]))) for each in extracted]
     return tuple(each for each in batches if each.id not in met), [each.records for each in batches if each.id in met]
-
-
-def _require_same_layout(contract: TableContract, state: StreamState) -> None:
-    """Refuse to merge by another key or into other buckets than the table was built with; it would double rows."""
-    if not state.commits:
-        return
-    built = ConformBatch.model_validate(state.commits[-1].payload).layout
-    if built != contract.layout:
-        raise ConfigError(
-            "layout_changed",
-            f"silver.{contract.name} was built as {built!r}, but its contract now says {contract.layout!r}.",
-            remedy="Set key, order, kind and buckets back, or build the changed table under a new name.",
-            facts={"table": contract.name, "built": built, "declared": contract.layout},
-        )
 
 
 def _replayable(

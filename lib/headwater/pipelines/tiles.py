@@ -100,9 +100,9 @@ def tile_log(runtime: Runtime) -> TileLog:
     stream, location = runtime.stream("tiles", view.name), project.path("tiles", view.name)
     every, there = runtime.ledger.stream(stream).commits, table_id(location)
     commits = [each for each in every if REJECTED not in each.facts and each.facts.get("table") == there]
-    # As a batch that is begun now will be numbered, should the log have outlived its ledger.
-    last = max([last_transaction(location, stream) or 0, *(each.n for each in every)]) if not commits else 0
-    first = commits[0].n if commits else last + 1
+    # Without one, as a batch that is begun now will be numbered; the log may have outlived its ledger.
+    before = [] if commits else [last_transaction(location, stream) or 0, *(each.n for each in every)]
+    first = commits[0].n if commits else 1 + max(before)
     sets = storable(view)
     origins = _origins(runtime, every, {each.group.table for each in sets}, first)
     entity = f"{view.entity} {entity_type(view, project.tables).simpleString()}"
