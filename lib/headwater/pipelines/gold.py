@@ -177,23 +177,24 @@ def _inputs_there(step: StageDates, runtime: Runtime) -> Iterator[None]:
     places = {runtime.project.path("silver", table): f"silver.{table}" for table in step.versions}
     places |= {tiles: "the log of tiles"}
 
-    def gone(what: Iterable[str], why: str) -> DataRejected:
-        return DataRejected(
-            "version_gone",
-            f"A version that {step.view} is computed from cannot be read any more: {' or '.join(what)} ({why}).",
-            remedy="Run the job again: it begins from what there is now. Nothing was written. Let VACUUM, and the "
-            "tables' logs, keep what is younger than the last run.",
-            facts={"view": step.view, "versions": dict(step.versions)},
-        )
-
     def refusal(found: re.Match[str]) -> DataRejected | None:
         named = [name for place, name in places.items() if f"{name_in_store(place)}/" in found.string]
-        return gone(named or places.values(), found[0]) if named or is_of_a_commit(found) else None
+        return _version_gone(step, named or places.values(), found[0]) if named or is_of_a_commit(found) else None
 
     if step.tiles and table_id(tiles) != step.tiles.log:
-        raise gone([places[tiles]], "it was made anew")
+        raise _version_gone(step, [places[tiles]], "it was made anew")
     with versions_kept(refusal):
         yield
+
+
+def _version_gone(step: StageDates, what: Iterable[str], why: str) -> DataRejected:
+    return DataRejected(
+        "version_gone",
+        f"A version that {step.view} is computed from cannot be read any more: {' or '.join(what)} ({why}).",
+        remedy="Run the job again: it begins from what there is now. Nothing was written. Let VACUUM, and the tables' "
+        "logs, keep what is younger than the last run.",
+        facts={"view": step.view, "versions": dict(step.versions)},
+    )
 
 
 def _parts(step: StageDates, batch: Batch, scope: DataFrame | None, runtime: Runtime) -> list[Computed]:
