@@ -1,11 +1,14 @@
 """What workers write: every row once, whatever the row groups and the types of what the rows are in order of."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from zipfile import ZipFile
+from zipimport import zipimporter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -47,6 +50,19 @@ def test_what_workers_import_brings_no_log_and_no_session() -> None:
     code = f"import sys, {modules}; print(sorted({names} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_next_task_lists_no_archive_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spark asks for all of them before each task, its own jar among them; what is in them can be imported still."""
+    with ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("first_of_archive.py", "")
+        archive.writestr("second_of_archive.py", "")
+    monkeypatch.syspath_prepend(str(tmp_path / "archive.zip"))
+    importlib.import_module("first_of_archive")
+    assert any(isinstance(each, zipimporter) for each in sys.path_importer_cache.values())
+    written(Target(str(tmp_path), T.StructType([T.StructField("n", T.LongType())]), ()), [])
+    assert not any(isinstance(each, zipimporter) for each in sys.path_importer_cache.values())
+    importlib.import_module("second_of_archive")
 
 
 @pytest.mark.parametrize("rows", range(3 * GROUP + 2))

@@ -4,12 +4,14 @@ Of no table yet: the driver commits the files. Nothing here needs a session or a
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
+from zipimport import zipimporter
 
 import numpy as np
 import pyarrow as pa
@@ -96,6 +98,17 @@ def write_rows(batches: Batches, make: Make, targets: Mapping[Of, Target]) -> It
         yield from each.close()
     # The process lives on, and what comes next may be Spark's alone.
     pa.default_memory_pool().release_unused()
+    _forget_archives()
+
+
+def _forget_archives() -> None:
+    """Let the next task of the process begin at once.
+
+    Spark has caches of imports made anew before each, for which Python lists every archive that anything was ever
+    imported from, Spark's own jar among them: a tenth of a second. What is imported by then stays so.
+    """
+    for path in [path for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimporter)]:
+        del sys.path_importer_cache[path]
 
 
 class _Files:
