@@ -78,7 +78,7 @@ def changes(events: Iterable[Event], sign: int, tile_set: TileSet) -> Counter[tu
 def tiles(found: Counter[tuple[object, ...]], kind: int, batch: int) -> list[dict[str, object]]:
     rows: dict[tuple[object, ...], dict[str, object]] = {}
     for (who, day, known, place), value in found.items():
-        key = {"who": who, "_kind": -2, "_tiles": NUMBERS[kind], "_from": day, "_until": known, "_batch": batch}
+        key = {"who": who, "_kind": -1, "_tiles": NUMBERS[kind], "_from": day, "_until": known, "_batch": batch}
         if value:
             rows.setdefault((who, day, known), key)[place] = value
     return list(rows.values())

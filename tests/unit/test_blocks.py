@@ -27,6 +27,12 @@ def test_everybody_is_in_one_block(of_the_stream: str, gathered: int) -> None:
         for block in found:
             assert block.entities <= 2
             assert [block.names[at].as_py() for at in block.entity] == block.records["who"].to_pylist()
+            known = block.checkpoint
+            assert known is not None
+            assert [block.names[at].as_py() for at in known.entity] == known.rows["who"].to_pylist()
+            assert known.rows["who"].to_pylist() == [
+                who for who in block.names.to_pylist() if who in CHECKPOINT["who"].to_pylist()
+            ]
 
 
 def test_a_partition_that_is_not_the_bucket_it_is_taken_for_is_refused() -> None:

@@ -5,11 +5,11 @@
     stored tiles that the worker has read ─────────┘
 
 A block is as large as its grids may be, and no entity is split. In a block records are in any order: each says which
-entity is its own.
+entity is its own, and so does each row of the checkpoint.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,29 +17,48 @@ import pyarrow.compute as pc
 
 from headwater.features.kernel import Integers
 from headwater.features.runs import begins, whole_runs
-from headwater.features.tilesets import CHECKPOINT, KIND
 
 _RECORDS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What a checkpoint has of a block's entities.
+
+    Attributes:
+        rows: one per entity that it has.
+        entity: per row, its entity's place in the block; in order.
+    """
+
+    rows: pa.Table
+    entity: Integers
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
-    """Some entities and all records of each.
+    """Some entities and all that there is of each.
 
     Attributes:
         records: of every kind.
         entity: per record, its entity's place in `names`.
         names: the entities, in order.
+        checkpoint: None: there is none.
     """
 
     records: pa.Table
     entity: Integers
     names: pa.Array
+    checkpoint: Known | None = None
 
     @property
     def entities(self) -> int:
         """How many there are."""
         return len(self.names)
+
+    def column(self, name: str) -> pa.Array:
+        """Values of the records, and after them of the checkpoint's rows."""
+        tables = [self.records, self.checkpoint.rows] if self.checkpoint else [self.records]
+        return pa.chunked_array([chunk for table in tables for chunk in table[name].chunks]).combine_chunks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,33 +130,37 @@ def _with_checkpoint(stream: Iterable[pa.Table], entity: str, bucket: Bucket) ->
 
 
 def _merged(stream: pa.Table, rows: pa.Table, entity: str) -> Block:
-    """Records, and a row of the checkpoint for each entity that has one."""
-    own, known = stream[entity].combine_chunks(), rows[entity].combine_chunks()
-    found = pc.index_in(own, value_set=known)
-    is_new = pc.is_null(found)
-    new = own.filter(is_new).unique()
+    """Records, and the checkpoint's rows beside them."""
+    own, known = stream[entity].combine_chunks().dictionary_encode(), rows[entity].combine_chunks()
+    # Of a day the stream has few entities, and it is they who are looked for among the many.
+    found = pc.index_in(known, value_set=own.dictionary)
+    at = np.full(len(own.dictionary), len(known))
+    at[found.drop_null().to_numpy()] = np.flatnonzero(found.is_valid())
+    is_new = at == len(known)
+    new = own.dictionary.filter(pa.array(is_new))
+    at[is_new] += np.arange(len(new))
     # The checkpoint is in order, so only who is new has to be put in between.
     names = pa.concat_arrays([known, new])
     order = pc.sort_indices(names).to_numpy() if len(new) else np.arange(len(names))
     place = np.empty(len(names), np.int64)
     place[order] = np.arange(len(names))
-    at = pc.fill_null(found, 0).to_numpy().astype(np.int64)
-    at[is_new.to_numpy(zero_copy_only=False)] = len(known) + pc.index_in(own.filter(is_new), value_set=new).to_numpy()
-    of_checkpoint = rows.append_column(KIND, pa.array(np.full(len(rows), CHECKPOINT, np.int32)))
-    records = pa.concat_tables([stream, of_checkpoint], promote_options="default").combine_chunks()
     in_order = names.take(pa.array(order)) if len(new) else names
-    return Block(records, np.concatenate([place[at], place[: len(known)]]), in_order)
+    return Block(stream, place[at[own.indices.to_numpy()]], in_order, Known(rows, place[: len(known)]))
 
 
 def _cut(block: Block, entities: int) -> Iterator[Block]:
     if block.entities <= entities:
         yield block
         return
-    records, entity = block.records, block.entity
+    records, entity, known = block.records, block.entity, block.checkpoint
     if (np.diff(entity) < 0).any():
         order = np.argsort(entity, kind="stable")
         records, entity = records.take(pa.array(order)), entity[order]
     for first in range(0, block.entities, entities):
-        begin, end = np.searchsorted(entity, (first, first + entities))
-        part = records.slice(begin, end - begin)
-        yield Block(part, entity[begin:end] - first, block.names.slice(first, entities))
+        ends = (first, first + entities)
+        begin, end = np.searchsorted(entity, ends)
+        part = Block(records.slice(begin, end - begin), entity[begin:end] - first, block.names.slice(first, entities))
+        if known is not None:
+            low, high = np.searchsorted(known.entity, ends)
+            part = replace(part, checkpoint=Known(known.rows.slice(low, high - low), known.entity[low:high] - first))
+        yield part

@@ -96,13 +96,14 @@ def intervals(row: Integers, begin: Integers, end: Integers, *, entities: int, s
     return Intervals(tile, row[tile], inside_begin[tile], inside_end[tile], entities, span.days)
 
 
-def state(monoid: Monoid, values: Integers, over: Intervals) -> Integers:
+def state(monoid: Monoid, values: Integers, over: Intervals, before: Integers | None = None) -> Integers:
     """Merge the values of the tiles that count on each date.
 
     Args:
         monoid: how two values become one.
         values: one per tile; `NOTHING[monoid]` where a tile has none.
         over: when each counts.
+        before: per entity, what is merged in on every date; None for nothing.
 
     Returns:
         entities x dates; `NOTHING[monoid]` where no tile counts.
@@ -111,34 +112,43 @@ def state(monoid: Monoid, values: Integers, over: Intervals) -> Integers:
         OverflowError: absolute values that count on one date add up to more than 2^62.
     """
     if monoid == "add":
-        return _running_total(values[over.tile], over)
+        return _running_total(values[over.tile], over, before)
     if monoid == "max":
-        return _greatest(values[over.tile], over)
+        return _greatest(values[over.tile], over, before)
     # ~x turns the order around and, unlike -x, has no value without a counterpart.
-    return ~_greatest(~values[over.tile], over)
+    return ~_greatest(~values[over.tile], over, None if before is None else ~before)
 
 
-def _running_total(values: NDArray[Number], over: Intervals) -> NDArray[Number]:
-    _require_room(values, over)
+def _running_total(values: NDArray[Number], over: Intervals, before: NDArray[Number] | None) -> NDArray[Number]:
+    _require_room(values, over, before)
     width = over.dates + 1
     grid = np.zeros(over.entities * width, values.dtype)
     np.add.at(grid, over.row * width + over.begin, values)
     np.subtract.at(grid, over.row * width + over.end, values)
     changes = grid.reshape(over.entities, width)[:, : over.dates]
+    if before is not None:
+        changes[:, 0] += before
     # A single date has nothing to run along.
     total: NDArray[Number] = np.cumsum(changes, axis=1) if over.dates > 1 else changes
     return total
 
 
-def _require_room(values: NDArray[Number], over: Intervals) -> None:
+def _require_room(values: NDArray[Number], over: Intervals, before: NDArray[Number] | None) -> None:
     """Refuse a sum that 64 bits may not hold, on the dates on which it is one: whatever else the span has."""
-    sizes = np.abs(values.astype(np.float64))
-    if values.dtype == np.int64 and sizes.sum() >= _GREATEST_SUM and _running_total(sizes, over).max() >= _GREATEST_SUM:
+    if values.dtype != np.int64:
+        return
+    sizes, known = _sizes(values), None if before is None else _sizes(before)
+    every = sizes.sum() + (0 if known is None else known.sum())
+    if every >= _GREATEST_SUM and _running_total(sizes, over, known).max() >= _GREATEST_SUM:
         message = "the values of one entity and window add up to more than 2^62 of the smallest unit"
         raise OverflowError(message)
 
 
-def _greatest(values: Integers, over: Intervals) -> Integers:
+def _sizes(values: NDArray[Number]) -> NDArray[np.float64]:
+    return np.abs(values.astype(np.float64))
+
+
+def _greatest(values: Integers, over: Intervals, before: Integers | None) -> Integers:
     length = over.end - over.begin
     level = np.frexp(length.astype(np.float64))[1] - 1
     grid: Integers | None = None
@@ -154,4 +164,6 @@ def _greatest(values: Integers, over: Intervals) -> Integers:
         np.maximum.at(flat, at + over.begin[ours], values[ours])
         np.maximum.at(flat, at + over.end[ours] - run, values[ours])
         grid = finer
-    return grid if grid is not None else np.full((over.entities, over.dates), NOTHING["max"], np.int64)
+    if grid is None:
+        grid = np.full((over.entities, over.dates), NOTHING["max"], np.int64)
+    return grid if before is None else np.maximum(grid, before[:, None])

@@ -1,16 +1,14 @@
 """The records of a tile set in a block: when each counts for a feature, and with what.
 
-Three kinds of records stand side by side, and the kernel adds them up without knowing which is which:
-
     a tile                              +value on [begin, end)
     a tile that the checkpoint counts   -value from its end on, for there it leaves the checkpoint's total
-    a checkpoint                        +state from the first date on, of every set that goes on from it
+
+The checkpoint itself is no record: its states are what the running totals begin with, per entity.
 
 A stored tile may be several records, some of which take back what others gave; sums do not mind, and a day counts as
 long as the records of its tile add up to an event.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +17,10 @@ import pyarrow.compute as pc
 
 from headwater.config.aggregates import Aggregate
 from headwater.features.algebra import State, filled
-from headwater.features.blocks import Block
+from headwater.features.blocks import Block, Known
 from headwater.features.checkpoints import Resumed
-from headwater.features.kernel import ALWAYS, NEVER, NOTHING, Flags, Integers, Intervals, Monoid, Span, intervals, state
-from headwater.features.tilesets import BATCH, CHECKPOINT, FROM, KEY, KIND, STORED, TILES, TIME, UNTIL, TileSet
+from headwater.features.kernel import NEVER, NOTHING, Flags, Integers, Intervals, Monoid, Span, intervals, state
+from headwater.features.tilesets import BATCH, FROM, KEY, KIND, STORED, TILES, TIME, UNTIL, TileSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +30,20 @@ class Records:
     Attributes:
         table: keys and states.
         entity: per record, which entity of the block.
-        happened: event day; `ALWAYS` of a checkpoint.
-        known: day since when the fact is known, `NEVER` for not yet; `ALWAYS` of a checkpoint.
-        is_checkpoint: whether the record is a checkpoint.
+        happened: event day.
+        known: day since when the fact is known, `NEVER` for not yet.
         is_counted: whether it is a tile that the checkpoint counts.
         is_stored: whether tiles come from a log of changes, several records each.
-        kept: by name, what checkpoints hold; empty of a set that does not go on from one.
+        before: what the checkpoint has; None: the set does not go on from one.
     """
 
     table: pa.Table
     entity: Integers
     happened: Integers
     known: Integers
-    is_checkpoint: Flags
     is_counted: Flags
     is_stored: bool
-    kept: Mapping[str, Integers]
+    before: Known | None
 
     def where(self, chosen: Flags) -> "Records":
         """Some of them."""
@@ -56,15 +52,14 @@ class Records:
             entity=self.entity[chosen],
             happened=self.happened[chosen],
             known=self.known[chosen],
-            is_checkpoint=self.is_checkpoint[chosen],
             is_counted=self.is_counted[chosen],
             is_stored=self.is_stored,
-            kept={name: states[chosen] for name, states in self.kept.items()},
+            before=self.before,
         )
 
 
 def records_of(block: Block, tile_set: TileSet, stored_as: int | None, resumed: Resumed | None) -> Records:
-    """Take the records of a set out of a block: its tiles, and the checkpoints if it goes on from them.
+    """Take the records of a set out of a block, and the checkpoint if it goes on from that.
 
     Args:
         block: records of every kind.
@@ -77,25 +72,20 @@ def records_of(block: Block, tile_set: TileSet, stored_as: int | None, resumed: 
     ours = kind == tile_set.kind
     if stored_as is not None:
         ours = (kind == STORED) & pc.equal(block.records[TILES], stored_as).fill_null(False).to_numpy()  # noqa: FBT003
-    states = {*tile_set.kept.values()} if goes_on else set[str]()
     places = {place for columns in tile_set.places.values() for place in columns}
-    wanted = [name for name in (FROM, UNTIL, BATCH, KEY, TIME, *places, *states) if name in has]
-    ours |= (kind == CHECKPOINT) & goes_on
+    wanted = [name for name in (FROM, UNTIL, BATCH, KEY, TIME, *places) if name in has]
     table = block.records.select(wanted).filter(pa.array(ours))
-    is_checkpoint = kind[ours] == CHECKPOINT
     is_counted = np.zeros(len(table), np.bool_)
     if resumed is not None and goes_on:
         is_counted = pc.less_equal(table[BATCH], resumed.batch).fill_null(False).to_numpy()  # noqa: FBT003
-    kept: dict[str, Integers] = {name: pc.fill_null(table[name], 0).to_numpy() for name in states}
     return Records(
         table=table,
         entity=block.entity[ours],
-        happened=np.where(is_checkpoint, ALWAYS, days(table, FROM)),
-        known=np.where(is_checkpoint, ALWAYS, days(table, UNTIL)),
-        is_checkpoint=is_checkpoint,
+        happened=days(table, FROM),
+        known=days(table, UNTIL),
         is_counted=is_counted,
         is_stored=stored_as is not None,
-        kept=kept,
+        before=block.checkpoint if goes_on else None,
     )
 
 
@@ -119,7 +109,18 @@ def merged_state(
     values = _values(feature, each, tile_set, records)
     # What leaves no window has nothing to take back: of what is no sum, only lifetime states are resumed.
     values = np.where(leaves, -values if each.monoid == "add" else NOTHING[each.monoid], values)
-    return state(each.monoid, values, intervals(records.entity, begin, end, entities=entities, span=span))
+    over = intervals(records.entity, begin, end, entities=entities, span=span)
+    if records.before is None:
+        return state(each.monoid, values, over)
+    name = tile_set.kept[feature.name, each.name]
+    return state(each.monoid, values, over, _before(records.before, name, each.monoid, entities))
+
+
+def _before(known: Known, name: str, monoid: Monoid, entities: int) -> Integers:
+    """A state as the checkpoint has it, per entity."""
+    found = np.full(entities, NOTHING[monoid])
+    found[known.entity] = column_values(known.rows[name], monoid)
+    return found
 
 
 def counts(feature: Aggregate, records: Records, entities: int, span: Span) -> Intervals:
@@ -132,7 +133,7 @@ def _life(feature: Aggregate, records: Records, span: Span) -> tuple[Integers, I
     """From which day until before which each record counts, and whether by taking its value back."""
     begin = np.maximum(records.happened, records.known) if feature.available else records.happened
     window = NEVER if feature.window_days is None else feature.window_days
-    end = np.where(records.is_checkpoint | (window == NEVER), NEVER, records.happened + window)
+    end = np.full_like(records.happened, NEVER) if window == NEVER else records.happened + window
     leaves = records.is_counted & (begin < span.first)
     is_over = leaves & (end < span.first)
     begin, end = np.where(leaves, end, begin), np.where(leaves, NEVER, end)
@@ -141,15 +142,11 @@ def _life(feature: Aggregate, records: Records, span: Span) -> tuple[Integers, I
 
 def _values(feature: Aggregate, each: State, tile_set: TileSet, records: Records) -> Integers:
     """What each record gives to a state."""
-    if records.is_stored and each.of_day:
-        (n,) = tile_set.places[feature.name, "n"]
-        has_events = _summed_by_tile(column_values(records.table[n], "add"), records) > 0
-        of_tiles = np.where(has_events, records.happened, NOTHING[each.monoid])
-    else:
-        of_tiles = column_values(records.table[tile_set.places[feature.name, each.name][0]], each.monoid)
-    if not records.kept:
-        return of_tiles
-    return np.where(records.is_checkpoint, records.kept[tile_set.kept[feature.name, each.name]], of_tiles)
+    if not (records.is_stored and each.of_day):
+        return column_values(records.table[tile_set.places[feature.name, each.name][0]], each.monoid)
+    (n,) = tile_set.places[feature.name, "n"]
+    has_events = _summed_by_tile(column_values(records.table[n], "add"), records) > 0
+    return np.where(has_events, records.happened, NOTHING[each.monoid])
 
 
 def _summed_by_tile(values: Integers, records: Records) -> Integers:

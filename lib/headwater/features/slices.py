@@ -1,8 +1,8 @@
 """From a bucket's records to feature rows, and to what the days after them go on from: a block of entities at a time.
 
-records of the stream (kind 0: membership and attributes, k: tiles of the k-th tile set), a checkpoint's rows (-1)
-  ──cut between entities──> block: K entities, n records
-  ──membership as intervals──> K x T: of which record a row is made, if there is one
+records of the stream (kind 0: membership and attributes, k: tiles of the k-th tile set), a checkpoint's rows
+  ──cut between entities──> block: K entities, n records, at most K rows of the checkpoint
+  ──membership as intervals──> K x T: of which record, or row of the checkpoint, a row is made, if there is one
   ──evaluate, per tile set──> finished numbers of every feature where there is a row
   ──> rows in order of (entity, date); for each day that is kept, all entities with their states at its end
 """
@@ -26,7 +26,7 @@ from headwater.features.derived import derived
 from headwater.features.evaluate import Rows, evaluate
 from headwater.features.kernel import NEVER, Integers, Span, day_number, intervals, state
 from headwater.features.records import days, records_of
-from headwater.features.tilesets import CHECKPOINT, FROM, KIND, MEMBER, SIGN, UNTIL, TileSet, tile_sets
+from headwater.features.tilesets import FROM, KIND, MEMBER, SIGN, UNTIL, TileSet, tile_sets
 
 # What a batch is: of the rows that were asked for, or of what is kept beside them.
 Of: TypeAlias = Literal["rows", "kept"]
@@ -87,11 +87,27 @@ class _Lives:
     """When the entities of a block are members.
 
     Attributes:
-        record: entities x days, by which record it is one; -1 for not at all.
+        record: entities x days, by which record it is one; of a checkpoint's rows, counted on after the records; -1 for
+            not at all.
         since: per entity, the first day of those that are known; `NEVER` for none.
     """
 
     record: Integers
+    since: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """Members by the checkpoint.
+
+    Attributes:
+        record: number of the row, as `_Lives` has it.
+        entity: its place in the block.
+        since: the first day.
+    """
+
+    record: Integers
+    entity: Integers
     since: Integers
 
 
@@ -162,26 +178,32 @@ def _computed(block: Block, part: Slice, bucket: int) -> Made:
 
 def _lives(block: Block, part: Slice) -> _Lives:
     """When the entities are members, by the stream and by the checkpoint."""
-    kind = block.records[KIND].to_numpy()
-    record, retold = _net(block, np.flatnonzero(kind == MEMBER), part)
+    record, retold = _net(block, np.flatnonzero(block.records[KIND].to_numpy() == MEMBER), part)
     chosen = block.records.select([FROM, UNTIL]).take(pa.array(record))
-    begin, end = days(chosen, FROM), days(chosen, UNTIL)
-    known, was = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    if part.resumed and part.resumed.members:
-        known = days(block.records, MEMBER_FROM)
-        was = np.flatnonzero((kind == CHECKPOINT) & (known < NEVER))
+    of, begin, end = block.entity[record], days(chosen, FROM), days(chosen, UNTIL)
+    was = _members_before(block, part)
     if part.joins:
-        record, begin = np.append(record, was), np.append(begin, known[was])
-        order = np.lexsort((begin, block.entity[record]))
-        first = order[np.unique(block.entity[record][order], return_index=True)[1]]
-        record, begin, end = record[first], begin[first], np.append(end, np.full(len(was), NEVER))[first]
-    of = block.entity[record]
+        record, of, begin = np.append(record, was.record), np.append(of, was.entity), np.append(begin, was.since)
+        end = np.append(end, np.full(len(was.record), NEVER))
+        order = np.lexsort((begin, of))
+        first = order[np.unique(of[order], return_index=True)[1]]
+        record, of, begin, end = record[first], of[first], begin[first], end[first]
     # Lives of an entity do not overlap, so their sum is the number of the one that it lives.
     over = intervals(of, begin, end, entities=block.entities, span=part.span)
     lives = np.append(-1, record)[state("add", np.arange(1, len(record) + 1), over)]
     since = np.full(block.entities, NEVER)
     np.minimum.at(since, of, begin)
     return _Lives(lives if part.joins else _as_before(lives, was, retold, block, part), since)
+
+
+def _members_before(block: Block, part: Slice) -> _Before:
+    """Who is a member by the checkpoint, if that says so."""
+    if block.checkpoint is None or part.resumed is None or not part.resumed.members:
+        nobody = np.zeros(0, np.int64)
+        return _Before(nobody, nobody, nobody)
+    since = days(block.checkpoint.rows, MEMBER_FROM)
+    row = np.flatnonzero(since < NEVER)
+    return _Before(len(block.records) + row, block.checkpoint.entity[row], since[row])
 
 
 def _net(block: Block, lives: Integers, part: Slice) -> tuple[Integers, Integers]:
@@ -196,9 +218,9 @@ def _net(block: Block, lives: Integers, part: Slice) -> tuple[Integers, Integers
     return at[sign > 0], at[sign != 0]
 
 
-def _as_before(lives: Integers, was: Integers, retold: Integers, block: Block, part: Slice) -> Integers:
+def _as_before(lives: Integers, was: _Before, retold: Integers, block: Block, part: Slice) -> Integers:
     """Let members of the checkpoint be so still, on days of which nothing else is told."""
-    if not len(was):
+    if not len(was.record):
         return lives
     chosen = block.records.select([FROM, UNTIL]).take(pa.array(retold))
     over = intervals(
@@ -206,7 +228,7 @@ def _as_before(lives: Integers, was: Integers, retold: Integers, block: Block, p
     )
     is_told = state("add", np.ones(len(retold), np.int64), over) > 0
     before = np.full(block.entities, -1)
-    before[block.entity[was]] = was
+    before[was.entity] = was.record
     found: Integers = np.where(is_told, lives, before[:, None])
     return found
 
@@ -232,7 +254,7 @@ def _row_batch(block: Block, rows: Rows, numbers: dict[str, Numbers], part: Slic
         "feature_date": pa.array(rows.day.astype(np.int32)).cast(pa.date32()),
     }
     found |= {each.name: cells(numbers[each.name], each) for each in view.features}
-    found |= {name: _coded(block.records[name]).take(pa.array(rows.version)) for name in view.attributes}
+    found |= {name: _coded(block.column(name)).take(pa.array(rows.version)) for name in view.attributes}
     return pa.RecordBatch.from_pydict({name: found[name] for name in view.computed})
 
 
@@ -246,13 +268,12 @@ def _kept_batch(
     who = np.flatnonzero((since < NEVER) | has_states)
     found = {part.view.entity: block.names.take(pa.array(who))}
     attributes = pa.array(version[who], mask=version[who] < 0)
-    found |= {name: block.records[name].combine_chunks().take(attributes) for name in part.view.attributes}
+    found |= {name: block.column(name).take(attributes) for name in part.view.attributes}
     found[MEMBER_FROM] = pa.array(since[who], mask=since[who] == NEVER)
     found |= {name: pa.array(each[who].astype(np.int64)) for name, each in states.items()}
     found |= {name: pa.array(np.full(len(who), each, np.int32)) for name, each in place.items()}
     return pa.RecordBatch.from_pydict(found | {DAY: found[DAY].cast(pa.date32())})
 
 
-def _coded(column: pa.ChunkedArray) -> pa.Array:
-    found = column.combine_chunks()
-    return found.dictionary_encode() if pa.types.is_string(found.type) else found
+def _coded(column: pa.Array) -> pa.Array:
+    return column.dictionary_encode() if pa.types.is_string(column.type) else column

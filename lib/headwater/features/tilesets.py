@@ -26,7 +26,7 @@ Grain: TypeAlias = Literal["day", "value", "register", "event"]
 KIND, FROM, UNTIL, KEY, TIME, TILES, BATCH = "_kind", "_from", "_until", "_key", "_time", "_tiles", "_batch"
 SIGN = "_sign"
 # Kinds of records beside those of tile sets, which are numbered from 1.
-MEMBER, CHECKPOINT, STORED = 0, -1, -2
+MEMBER, STORED = 0, -1
 
 
 @dataclass(frozen=True)
