@@ -19,7 +19,7 @@ from headwater import errors
 from headwater.errors import ExitCode, Unproven, WriterConflict
 from headwater.state import table as state_table
 from headwater.state.holder import Holder
-from headwater.state.ledger import Ledger
+from headwater.state.ledger import NEWEST, Ledger
 from headwater.state.runs import RunLog
 from headwater.state.streams import STREAMS, Event, StreamState
 from headwater.state.table import Row, StateTable
@@ -107,6 +107,30 @@ def test_numbers_follow_each_other_and_old_batches_can_be_left_unread(first: Led
     assert [commit.n for commit in first.stream(STREAM).commits] == [1, 2, 3]
     assert [commit.n for commit in first.stream(STREAM, since=3).commits] == [3]
     assert first.stream(STREAM, since=99).last_n == 3
+
+
+def test_who_has_read_a_stream_before_sees_what_a_first_reader_sees(
+    first: Ledger, second: Ledger, ops: str, clock: Clock
+) -> None:
+    """It reads only what may have come since."""
+    reader = Ledger(ops, clock=clock, holder=holder_of("reader"))
+
+    def seen_alike() -> bool:
+        anew = Ledger(ops, clock=clock, holder=holder_of("anew"))
+        return all(reader.stream(STREAM, since=each) == anew.stream(STREAM, since=each) for each in (0, 2, NEWEST))
+
+    for n in range(1, 5):
+        intent = first.begin(STREAM, {"n": n})
+        assert seen_alike()
+        if n == 2:
+            clock.forward(2 * LEASE)
+            intent = second.resume(intent)
+            assert seen_alike()
+        (second if n == 2 else first).commit(intent, {"rows": n})
+        if n != 3:
+            # Of two events as of one.
+            assert seen_alike()
+    assert [commit.n for commit in reader.stream(STREAM).commits] == [1, 2, 3, 4]
 
 
 def test_the_open_batch_is_seen_however_few_batches_are_asked_for(first: Ledger) -> None:

@@ -9,6 +9,7 @@ accept a number that is already taken.
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeAlias
 
 from deltalake import DeltaTable
@@ -48,7 +49,7 @@ class Journal:
                 return StreamState(name)
             known = self._known.get((name, since))
             if known is None or known.epoch != _epoch(handle, name):
-                known = self._known[name, since] = self._read(handle, name, since)
+                known = self._known[name, since] = self._read(handle, name, since, known)
             if self._moment is not None:
                 self._moment[name, since] = known
             return known
@@ -114,14 +115,19 @@ class Journal:
             transactions[_app_id(event.kind, state.name)] = event.n
         self.table.append([event.row(state.name, epoch)], handle=handle, transactions=transactions)
 
-    def _read(self, handle: DeltaTable, name: str, since: int) -> StreamState:
+    def _read(self, handle: DeltaTable, name: str, since: int, known: StreamState | None = None) -> StreamState:
+        """Batches `since` and later; of a state that was read before, only what may have come to it."""
         # The numbers come from the log's app transactions, so that old rows need not be read to know them.
         epoch = _epoch(handle, name)
         if epoch == 0:
             return StreamState(name)
         last_n = handle.transaction_version(_app_id("intent", name)) or 0
-        predicate = f"stream = {sql_text(name)} and n >= {min(since, last_n)}"
-        return read_state(name, self.table.rows(predicate, handle=handle), last_n=last_n, epoch=epoch)
+        oldest = min(since, last_n)
+        first = max(oldest, known.last_n) if known is not None and known.epoch < epoch else oldest
+        predicate = f"stream = {sql_text(name)} and n >= {first}"
+        state = read_state(name, self.table.rows(predicate, handle=handle), last_n=last_n, epoch=epoch)
+        before = [each for each in known.commits if oldest <= each.n < first] if known is not None else []
+        return replace(state, commits=(*before, *state.commits))
 
 
 def _epoch(handle: DeltaTable, name: str) -> int:
