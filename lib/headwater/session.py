@@ -64,6 +64,8 @@ def build_session(name: str, spark: SparkSettings, jars: str = "") -> SparkSessi
         "spark.sql.broadcastTimeout": "3600",
         # A fifth smaller than Spark's default, and as quick.
         "spark.sql.parquet.compression.codec": "zstd",
+        # A run has some hundreds of generated classes; those that Spark forgets it compiles, and warms up, once more.
+        "spark.sql.codegen.cache.maxEntries": "500",
         # Rows come in order of month and entity, which the writer cannot know: a file open per month, no further sort.
         "spark.sql.maxConcurrentOutputFileWriters": "64",
         **spark.settings,
