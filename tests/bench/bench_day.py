@@ -14,7 +14,7 @@ from tests.lakes import project_at, runtime_of, say_conformed, say_published
 
 from headwater.pipelines.pipeline import run_stage
 
-DAYS = [LAST + timedelta(days=each) for each in range(1, 5)]
+DAYS = [LAST + timedelta(days=each) for each in range(1, 9)]
 
 
 def test_one_more_day(spark: SparkSession, size: Size, tmp_path: Path) -> None:  # noqa: F811
@@ -23,7 +23,7 @@ def test_one_more_day(spark: SparkSession, size: Size, tmp_path: Path) -> None: 
     warm, folder = typical(costs), tmp_path / "whole" / "silver"
     source = sum(path.stat().st_size for path in folder.rglob("*.parquet"))
     frames = {each.name: spark.read.format("delta").load(str(each)) for each in folder.iterdir()}
-    naive = median(naive_spark(spark, frames, DAYS[:2], tmp_path))
+    naive = median(naive_spark(spark, frames, DAYS[:3], tmp_path))
     print(f"\n{size.customers:,} customers, {size.days} days of history, silver of {source / 2**20:,.0f} MB")
     for cost in costs:
         print(cost.line("one more day"))
