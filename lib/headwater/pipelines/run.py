@@ -43,6 +43,7 @@ from headwater.session import active_session_kept, in_own_session
 from headwater.state.runs import StepRow
 from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, last_transaction
+from headwater.tables.logs import at_one_moment
 
 
 def run_planned(make_plan: Callable[[], Plan], runtime: Runtime) -> tuple[Commit, ...]:
@@ -55,7 +56,8 @@ def run_planned(make_plan: Callable[[], Plan], runtime: Runtime) -> tuple[Commit
 
 
 def _planned(make_plan: Callable[[], Plan], runtime: Runtime) -> Plan:
-    with runtime.ledger.at_one_moment():
+    # The ledger first: what commits in between is seen in a table at the most, and planned once more.
+    with runtime.ledger.at_one_moment(), at_one_moment():
         return make_plan()
 
 

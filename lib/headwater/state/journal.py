@@ -2,8 +2,8 @@
 
 The state is read from one table handle, the decision is made on it, and the same handle appends the event with the app
 transaction `epoch/<stream>`, which delta-rs refuses when any other event of that stream landed in between. So two
-processes never begin, take over, renew or finish the same batch. Opening the table again between read and append would
-accept a number that is already taken.
+processes never begin, take over, renew or finish the same batch. Opening the table again between read and append, or
+bringing the handle up to date, would accept a number that is already taken.
 """
 
 import threading
@@ -32,6 +32,8 @@ class Journal:
         self.table = StateTable(location, STREAMS, storage_options=storage_options)
         # The renewing thread and the working thread are one holder: they must not refuse each other.
         self._lock = threading.Lock()
+        # What decisions are made on; nobody else may bring it up to date between a read and its append.
+        self._writer: DeltaTable | None = None
         # What was read last: a plan asks for the same streams many times over, and most of them stand still.
         self._reading = threading.Lock()
         self._reader: DeltaTable | None = None
@@ -44,7 +46,7 @@ class Journal:
         with self._reading:
             if self._moment is not None and (name, since) in self._moment:
                 return self._moment[name, since]
-            handle = self._reader if self._moment is not None else self._newest()
+            handle = self._reader if self._moment is not None else self._newest_reader()
             if handle is None:
                 return StreamState(name)
             known = self._known.get((name, since))
@@ -58,7 +60,7 @@ class Journal:
     def at_one_moment(self) -> Iterator[None]:
         """Inside, what is read is the table as it is now, whatever is appended meanwhile."""
         with self._reading:
-            self._newest()
+            self._newest_reader()
             self._moment = {}
         try:
             yield
@@ -81,7 +83,7 @@ class Journal:
         refusal: WriterConflict | None = None
         with self._lock:
             for _ in range(ATTEMPTS):
-                handle = self.table.open()
+                handle = self._writer = self._newest(self._writer) or self.table.open()
                 state = self._read(handle, name, since)
                 # A store may lose the answer of an append that landed; delta-rs then meets its own commit as a rival.
                 event = None if state.last_event in tried else decide(state)
@@ -101,12 +103,16 @@ class Journal:
             facts={"stream": name, "attempts": ATTEMPTS},
         ) from refusal
 
-    def _newest(self) -> DeltaTable | None:
-        if self._reader is None:
-            self._reader = self.table.find()
-        else:
-            self._reader.update_incremental()
+    def _newest_reader(self) -> DeltaTable | None:
+        self._reader = self._newest(self._reader)
         return self._reader
+
+    def _newest(self, handle: DeltaTable | None) -> DeltaTable | None:
+        """The table as it is now, None when there is none; opened anew it would be read from its checkpoint on."""
+        if handle is None:
+            return self.table.find()
+        handle.update_incremental()
+        return handle
 
     def _append(self, handle: DeltaTable, state: StreamState, event: Event) -> None:
         epoch = state.epoch + 1

@@ -17,6 +17,7 @@ from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from headwater.features.checkpoints import BUCKET, DAY, PLACE, STAGE
+from headwater.tables.logs import log_of
 from headwater.tables.parquet import absolute
 from headwater.tables.readers import BucketFiles
 from headwater.tables.staging import KeptBeside
@@ -28,7 +29,7 @@ _NEWEST = 7
 def kept_days(location: str) -> dict[date, int]:
     """The days that there are checkpoints of, and the stage batch that kept each; needs no session."""
     try:
-        return {each[DAY]: each[STAGE] for each in _files(TableLog(location))}
+        return {each[DAY]: each[STAGE] for each in _files(log_of(location))}
     except TableNotFoundError:
         return {}
 
@@ -45,7 +46,7 @@ def open_checkpoint(location: str, at: int, day: date, buckets: int, kept: int, 
         schema: of checkpoints (`kept_schema`).
     """
     paths: list[list[str]] = [[] for _ in range(kept)]
-    for each in _files(TableLog(location, version=at)):
+    for each in _files(log_of(location, at)):
         if each[DAY] == day:
             paths[each[BUCKET] % kept].append(each["path"])
     read = T.StructType([field for field in schema.fields if field.name not in PLACE])

@@ -15,7 +15,6 @@ from threading import Lock
 
 import pyarrow as pa
 from delta.exceptions import ConcurrentWriteException, MetadataChangedException, ProtocolChangedException
-from deltalake import DeltaTable as TableLog
 from deltalake.exceptions import TableNotFoundError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
@@ -24,6 +23,7 @@ from pyspark.sql import types as T
 
 from headwater.config.base import JsonValue
 from headwater.errors import Unproven
+from headwater.tables.logs import log_of
 
 _RECENT = 20
 # Steps that run side by side may need the same dimension to exist.
@@ -118,14 +118,14 @@ def exists(location: str) -> bool:
 def version(location: str) -> int | None:
     """Latest version of a table, None when there is none; needs no session."""
     try:
-        return TableLog(location).version()
+        return log_of(location).version()
     except TableNotFoundError:
         return None
 
 
 def schema_of(location: str, at: int | None = None) -> T.StructType:
     """The columns of a table that exists, at a version or now; needs no session."""
-    return T.StructType.fromJson(json.loads(TableLog(location, version=at).schema().to_json()))
+    return T.StructType.fromJson(json.loads(log_of(location, at).schema().to_json()))
 
 
 def record_count(location: str, *, at: int | None = None, known: str | None = None) -> int:
@@ -136,7 +136,7 @@ def record_count(location: str, *, at: int | None = None, known: str | None = No
         at: its version; None for the latest.
         known: a column that has statistics: only rows with a value in it are counted.
     """
-    files = pa.table(TableLog(location, version=at).get_add_actions(flatten=True))
+    files = pa.table(log_of(location, at).get_add_actions(flatten=True))
     rows = sum(count or 0 for count in files["num_records"].to_pylist())
     return rows - sum(count or 0 for count in files[f"null_count.{known}"].to_pylist()) if known and rows else rows
 
@@ -144,7 +144,7 @@ def record_count(location: str, *, at: int | None = None, known: str | None = No
 def size_in_bytes(location: str) -> int:
     """Bytes of a table's files, 0 when there is no table; needs no session and reads no data."""
     try:
-        return sum(pa.table(TableLog(location).get_add_actions(flatten=True))["size_bytes"].to_pylist())
+        return sum(pa.table(log_of(location).get_add_actions(flatten=True))["size_bytes"].to_pylist())
     except TableNotFoundError:
         return 0
 
@@ -152,7 +152,7 @@ def size_in_bytes(location: str) -> int:
 def files_by(location: str, partition: str) -> dict[str, int]:
     """How many files a table has per value of a partition column; needs no session and reads no data."""
     try:
-        files = pa.table(TableLog(location).get_add_actions(flatten=True))
+        files = pa.table(log_of(location).get_add_actions(flatten=True))
     except TableNotFoundError:
         return {}
     return dict(Counter(str(value) for value in files[f"partition.{partition}"].to_pylist()))
@@ -161,7 +161,7 @@ def files_by(location: str, partition: str) -> dict[str, int]:
 def last_transaction(location: str, stream: str) -> int | None:
     """The last batch number that a table holds of a stream; needs no session."""
     try:
-        return TableLog(location).transaction_version(stream)
+        return log_of(location).transaction_version(stream)
     except TableNotFoundError:
         return None
 
@@ -188,14 +188,14 @@ def commit_times(location: str, upto: int) -> tuple[datetime, ...]:
         One instant per version up to `upto`; fewer, when the log's first commits have been cleaned away. Needs no
         session.
     """
-    noted = {int(commit["version"]): int(commit["timestamp"]) for commit in TableLog(location).history()}
+    noted = {int(commit["version"]): int(commit["timestamp"]) for commit in log_of(location).history()}
     known = (noted[at] for at in range(upto + 1) if at in noted)
     return tuple(datetime.fromtimestamp(millis / 1000, UTC) for millis in accumulate(known, max))
 
 
 def columns_at(location: str, at: int) -> pa.Schema:
     """The table's columns at a version; needs no session."""
-    return pa.schema(TableLog(location, version=at).schema().to_arrow())
+    return pa.schema(log_of(location, at).schema().to_arrow())
 
 
 def append_once(frame: DataFrame, location: str, batch: Batch) -> Written:
@@ -220,9 +220,12 @@ def overwrite_once(frame: DataFrame, location: str, batch: Batch) -> Written:
 
 def find(location: str, batch: Batch) -> Written | None:
     """The commit that carries a batch, newest first; None when there is none. Needs no session."""
-    if (last_transaction(location, batch.stream) or 0) < batch.n:
+    try:
+        log = log_of(location)
+    except TableNotFoundError:
         return None
-    log = TableLog(location)
+    if (log.transaction_version(batch.stream) or 0) < batch.n:
+        return None
     # Most often it is among the last few, and a year of commits need not be read.
     for limit in (_RECENT, None):
         for commit in log.history(limit):

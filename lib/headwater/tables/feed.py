@@ -12,7 +12,6 @@ from functools import reduce
 from typing import Any
 from urllib.parse import unquote
 
-from deltalake import DeltaTable as TableLog
 from deltalake.exceptions import TableNotFoundError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -21,6 +20,7 @@ from pyspark.sql import types as T
 from headwater.features.log import CHANGE
 from headwater.tables.delta import read_changes, schema_of, version
 from headwater.tables.files import is_few, is_plain
+from headwater.tables.logs import at_one_moment, log_of
 from headwater.tables.parquet import is_reached, open_store
 
 
@@ -42,7 +42,7 @@ class ChangedFiles:
 def table_id(location: str) -> str | None:
     """What a table is known by for as long as it lives; None when there is none. A table made anew has another."""
     try:
-        return str(TableLog(location).metadata().id)
+        return str(log_of(location).metadata().id)
     except TableNotFoundError:
         return None
 
@@ -70,10 +70,11 @@ def only_tell(location: str, upto: int, *, after: int) -> bool:
 
 def changed_rows(spark: SparkSession, location: str, upto: int, *, after: int) -> DataFrame:
     """Row images of the versions after one, up to another: the columns of the table's files and `_change_type`."""
-    files = changed_files(location, upto, after=after)
-    if files is None or not is_few([*files.told, *files.came, *files.went]):
-        return read_changes(spark, location, upto, after=after)
-    schema = schema_of(location, upto)
+    with at_one_moment():
+        files = changed_files(location, upto, after=after)
+        if files is None or not is_few([*files.told, *files.came, *files.went]):
+            return read_changes(spark, location, upto, after=after)
+        schema = schema_of(location, upto)
     told = T.StructType([*schema.fields, T.StructField(CHANGE, T.StringType())])
     parts = [_read(spark, location, files.told, told)] if files.told else []
     parts += [_read(spark, location, files.came, schema).withColumn(CHANGE, F.lit("insert"))] if files.came else []
@@ -87,7 +88,7 @@ def changed_files(location: str, upto: int, *, after: int) -> ChangedFiles | Non
     Returns:
         None where commits have been cleaned away, or rows are changed by other means than files.
     """
-    if not is_reached(location) or not is_plain(TableLog(location)):
+    if not is_reached(location) or not is_plain(log_of(location)):
         return None
     found = ChangedFiles()
     for each in range(after + 1, upto + 1):

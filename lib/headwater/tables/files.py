@@ -15,6 +15,7 @@ from deltalake import DeltaTable as TableLog
 from pyspark.sql import DataFrame, SparkSession
 
 from headwater.tables.delta import read_at, schema_of
+from headwater.tables.logs import log_of
 
 # Above it, Spark lists what it is told by a job as well.
 FEW = 32
@@ -69,7 +70,7 @@ def list_files(
         most: None as well when there are more files than these.
         about: columns, if only what is said of some is asked for.
     """
-    log = TableLog(location, version=at)
+    log = log_of(location, at)
     if not is_plain(log):
         return None
     found = pa.table(log.get_add_actions(flatten=True))
