@@ -5,7 +5,8 @@ the last day whose window still holds the event. Intervals, not windows, are wha
 feature, a second date and a window of any length are the same case:
 
     tiles (n: entity row, begin, end, value)
-      ──add──> +value where the interval begins, -value where it has ended; a running total along the dates
+      ──add──> +value where the interval begins, -value where it has ended; a running total along the dates, from what
+               was known before
       ──max──> two overlapping runs of 2^j dates cover the interval; each is noted where it begins, and from the longest
                runs down every run hands its value to its two halves
     ──> state (entities x dates)
