@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError
 
 from headwater import errors
 from headwater.errors import ExitCode, Unproven, WriterConflict
@@ -110,9 +112,10 @@ def test_numbers_follow_each_other_and_old_batches_can_be_left_unread(first: Led
 
 
 def test_who_has_read_a_stream_before_sees_what_a_first_reader_sees(
-    first: Ledger, second: Ledger, ops: str, clock: Clock
+    first: Ledger, second: Ledger, ops: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads only what may have come since."""
+    monkeypatch.setattr(state_table, "SCATTERED_FILES", 4)
     reader = Ledger(ops, clock=clock, holder=holder_of("reader"))
 
     def seen_alike() -> bool:
@@ -127,10 +130,20 @@ def test_who_has_read_a_stream_before_sees_what_a_first_reader_sees(
             intent = second.resume(intent)
             assert seen_alike()
         (second if n == 2 else first).commit(intent, {"rows": n})
-        if n != 3:
-            # Of two events as of one.
-            assert seen_alike()
+        if n == 3:
+            # Of two events as of one, and of files that were put together.
+            assert reader.tables[0].compact_if_scattered()
+        assert seen_alike()
     assert [commit.n for commit in reader.stream(STREAM).commits] == [1, 2, 3, 4]
+
+
+def test_a_handle_that_failed_once_is_not_kept(first: Ledger, ops: str) -> None:
+    """A ledger that is dropped under a process is begun anew by it."""
+    first.commit(first.begin(STREAM, {}), {})
+    shutil.rmtree(ops)
+    with pytest.raises((DeltaError, OSError)):
+        first.begin(STREAM, {})
+    assert first.begin(STREAM, {}, last_n=0).n == 1
 
 
 def test_the_open_batch_is_seen_however_few_batches_are_asked_for(first: Ledger) -> None:

@@ -83,11 +83,14 @@ class Journal:
         refusal: WriterConflict | None = None
         with self._lock:
             for _ in range(ATTEMPTS):
-                handle = self._writer = self._newest(self._writer) or self.table.open()
+                # Kept only once it has served: one that failed is opened anew.
+                kept, self._writer = self._writer, None
+                handle = self.table.open() if kept is None else _updated(kept)
                 state = self._read(handle, name, since)
                 # A store may lose the answer of an append that landed; delta-rs then meets its own commit as a rival.
                 event = None if state.last_event in tried else decide(state)
                 if event is None:
+                    self._writer = handle
                     return state
                 try:
                     self._append(handle, state, event)
@@ -95,6 +98,7 @@ class Journal:
                     tried.add(event.event_id)
                     refusal = refused
                 else:
+                    self._writer = handle
                     return state.after(event)
         raise WriterConflict(
             "ledger_busy",
@@ -104,15 +108,9 @@ class Journal:
         ) from refusal
 
     def _newest_reader(self) -> DeltaTable | None:
-        self._reader = self._newest(self._reader)
+        kept, self._reader = self._reader, None
+        self._reader = self.table.find() if kept is None else _updated(kept)
         return self._reader
-
-    def _newest(self, handle: DeltaTable | None) -> DeltaTable | None:
-        """The table as it is now, None when there is none; opened anew it would be read from its checkpoint on."""
-        if handle is None:
-            return self.table.find()
-        handle.update_incremental()
-        return handle
 
     def _append(self, handle: DeltaTable, state: StreamState, event: Event) -> None:
         epoch = state.epoch + 1
@@ -134,6 +132,12 @@ class Journal:
         state = read_state(name, self.table.rows(predicate, handle=handle), last_n=last_n, epoch=epoch)
         before = [each for each in known.commits if oldest <= each.n < first] if known is not None else []
         return replace(state, commits=(*before, *state.commits))
+
+
+def _updated(handle: DeltaTable) -> DeltaTable:
+    """The table as it is now: of its log only what is new is read."""
+    handle.update_incremental()
+    return handle
 
 
 def _epoch(handle: DeltaTable, name: str) -> int:
