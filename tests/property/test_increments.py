@@ -21,6 +21,7 @@ from tests.property.definitions import VIEW as WHOLE
 from tests.property.test_one_pass import SCALES, contributed
 
 from headwater.config.features import FeatureView
+from headwater.features import slices
 from headwater.features.algebra import operation
 from headwater.features.checkpoints import PLACE, Checkpoint, Resumed
 from headwater.features.increment import wanted_parts
@@ -247,7 +248,10 @@ def matters(stored: list[dict[str, object]], resumed: Resumed, dates: Span) -> l
 
 
 @pytest.mark.parametrize("share", range(10))
-def test_increments_equal_the_definitions(share: int) -> None:
+def test_increments_equal_the_definitions(share: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if share % 2:
+        # Blocks of one entity, or of few.
+        monkeypatch.setattr(slices, "_CELLS", 16)
     for seed in range(share, HISTORIES // TOGETHER, 10):
         rng = Random(-seed - 1)
         history = drawn(Random(seed), TOGETHER)

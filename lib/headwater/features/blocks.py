@@ -130,7 +130,11 @@ def _with_checkpoint(stream: Iterable[pa.Table], entity: str, bucket: Bucket) ->
 
 
 def _merged(stream: pa.Table, rows: pa.Table, entity: str) -> Block:
-    """Records, and the checkpoint's rows beside them."""
+    """Records, and the checkpoint's rows beside them.
+
+    Raises:
+        ValueError: the checkpoint is not in order of entity: its rows would be taken for others'.
+    """
     own, known = stream[entity].combine_chunks().dictionary_encode(), rows[entity].combine_chunks()
     # Of a day the stream has few entities, and it is they who are looked for among the many.
     found = pc.index_in(known, value_set=own.dictionary)
@@ -144,6 +148,8 @@ def _merged(stream: pa.Table, rows: pa.Table, entity: str) -> Block:
     order = pc.sort_indices(names).to_numpy() if len(new) else np.arange(len(names))
     place = np.empty(len(names), np.int64)
     place[order] = np.arange(len(names))
+    if (np.diff(place[: len(known)]) <= 0).any():
+        raise ValueError(f"the checkpoint is not in order of {entity}")
     in_order = names.take(pa.array(order)) if len(new) else names
     return Block(stream, place[at[own.indices.to_numpy()]], in_order, Known(rows, place[: len(known)]))
 

@@ -32,7 +32,7 @@ class Rows:
         cells: where in the grid of entities x dates there is one.
         entity: which entity of the block.
         column: which date of the span.
-        version: which record of the block the row is made of.
+        version: which record of the block the row is made of; of a checkpoint's rows, counted on after the records.
         span: the dates.
         kept_on: at the end of which dates states are kept.
     """
@@ -82,7 +82,7 @@ def evaluate(tile_set: TileSet, records: Records, rows: Rows, scales: Mapping[st
 
     Args:
         tile_set: what is computed, and where its states are.
-        records: its tiles, and checkpoints to go on from.
+        records: its tiles, and what the checkpoint has.
         rows: where a value is wanted.
         scales: per feature, decimal places of the value it reads.
     """
