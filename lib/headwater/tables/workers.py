@@ -107,8 +107,9 @@ def _forget_archives() -> None:
     Spark has caches of imports made anew before each, for which Python lists every archive that anything was ever
     imported from, Spark's own jar among them: a tenth of a second. What is imported by then stays so.
     """
-    for path in [path for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimporter)]:
-        del sys.path_importer_cache[path]
+    for path, finder in list(sys.path_importer_cache.items()):
+        if isinstance(finder, zipimporter):
+            sys.path_importer_cache.pop(path, None)
 
 
 class _Files:
