@@ -9,6 +9,7 @@ again and begins with the slice it died in. What is due is a fact of the ledger,
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from time import monotonic
 
 from headwater.errors import ConfigError
@@ -18,7 +19,7 @@ from headwater.pipelines.gold import is_staged, silver_versions
 from headwater.pipelines.increment import tiles_for
 from headwater.pipelines.publication import plan_publish, plan_unfinished_publication
 from headwater.pipelines.published import by_date, entities, of_present_definitions, publications_of
-from headwater.pipelines.run import run_plan, run_planned
+from headwater.pipelines.run import planned, run_plan, run_planned
 from headwater.pipelines.steps import Plan, PlannedStep, Runtime, StageDates, unfinished
 from headwater.pipelines.tiles import plan_tiles
 from headwater.state.streams import Commit
@@ -108,6 +109,7 @@ def run_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[
     Raises:
         DataRejected: a slice did not pass its audit; the slices before it are published.
     """
+    plan_slice = partial(_plan_slice, runtime, first, last, rows)
     begun, ahead = monotonic(), len(due_dates(runtime, first, last))
     commits = run_plan(plan_unfinished_publication(runtime), runtime)
     commits += run_planned(lambda: plan_tiles(runtime), runtime) if ahead else ()
@@ -115,12 +117,12 @@ def run_backfill(runtime: Runtime, first: date, last: date, rows: int) -> tuple[
         if len(due) < ahead:
             left = (monotonic() - begun) / (ahead - len(due)) * len(due)
             runtime.progress(f"  {ahead - len(due)} of {ahead} dates are published, about {left:.0f} s left")
-        commits += run_plan(replace(_plan_slice(runtime, first, last, rows), notes=()), runtime)
+        commits += run_plan(replace(planned(plan_slice, runtime), notes=()), runtime)
         commits += run_planned(lambda: plan_audit(runtime), runtime)
         require_passed(runtime)
         commits += run_planned(lambda: plan_publish(runtime), runtime)
     if not commits:
-        run_plan(_plan_slice(runtime, first, last, rows), runtime)
+        run_plan(planned(plan_slice, runtime), runtime)
     return commits
 
 

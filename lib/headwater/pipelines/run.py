@@ -43,21 +43,22 @@ from headwater.session import active_session_kept, in_own_session
 from headwater.state.runs import StepRow
 from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, last_transaction
-from headwater.tables.logs import at_one_moment
+from headwater.tables.logs import logs_at_one_moment
 
 
 def run_planned(make_plan: Callable[[], Plan], runtime: Runtime) -> tuple[Commit, ...]:
     """Plan and execute; a plan that finishes what an earlier run left open is followed by the plan of today."""
-    plan = _planned(make_plan, runtime)
+    plan = planned(make_plan, runtime)
     commits = run_plan(plan, runtime)
-    if any(planned.unfinished for planned in plan.steps):
-        commits += run_plan(_planned(make_plan, runtime), runtime)
+    if any(step.unfinished for step in plan.steps):
+        commits += run_plan(planned(make_plan, runtime), runtime)
     return commits
 
 
-def _planned(make_plan: Callable[[], Plan], runtime: Runtime) -> Plan:
+def planned(make_plan: Callable[[], Plan], runtime: Runtime) -> Plan:
+    """Make a plan of one state of the ledger and of the tables."""
     # The ledger first: what commits in between is seen in a table at the most, and planned once more.
-    with runtime.ledger.at_one_moment(), at_one_moment():
+    with runtime.ledger.at_one_moment(), logs_at_one_moment():
         return make_plan()
 
 
@@ -80,7 +81,7 @@ def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:
     session = runtime.session()
     runtime.progress(f"  {plan.title}")
     with active_session_kept(), ThreadPoolExecutor(runtime.project.environment.parallel_steps) as pool:
-        works = (partial(_run_step, planned, runtime) for planned in plan.steps)
+        works = (partial(_run_step, step, runtime) for step in plan.steps)
         running = [pool.submit(in_own_session(session, work)) for work in works]
         try:
             wait(running)

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import accumulate
 from threading import Lock
+from typing import Any
 
 import pyarrow as pa
 from delta.exceptions import ConcurrentWriteException, MetadataChangedException, ProtocolChangedException
+from deltalake import DeltaTable as TableLog
 from deltalake.exceptions import TableNotFoundError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
@@ -188,9 +190,23 @@ def commit_times(location: str, upto: int) -> tuple[datetime, ...]:
         One instant per version up to `upto`; fewer, when the log's first commits have been cleaned away. Needs no
         session.
     """
-    noted = {int(commit["version"]): int(commit["timestamp"]) for commit in log_of(location).history()}
+    noted = {int(commit["version"]): int(commit["timestamp"]) for commit in _history(location)}
     known = (noted[at] for at in range(upto + 1) if at in noted)
     return tuple(datetime.fromtimestamp(millis / 1000, UTC) for millis in accumulate(known, max))
+
+
+def _history(location: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """Commits of a table, newest first.
+
+    delta-rs lists what there is by now, and counts down from the version that its handle was opened at: what has come
+    since would be taken for that one.
+    """
+    log = TableLog(location)
+    while True:
+        at, commits = log.version(), log.history(limit)
+        log.update_incremental()
+        if log.version() == at:
+            return commits
 
 
 def columns_at(location: str, at: int) -> pa.Schema:
@@ -220,15 +236,11 @@ def overwrite_once(frame: DataFrame, location: str, batch: Batch) -> Written:
 
 def find(location: str, batch: Batch) -> Written | None:
     """The commit that carries a batch, newest first; None when there is none. Needs no session."""
-    try:
-        log = log_of(location)
-    except TableNotFoundError:
-        return None
-    if (log.transaction_version(batch.stream) or 0) < batch.n:
+    if (last_transaction(location, batch.stream) or 0) < batch.n:
         return None
     # Most often it is among the last few, and a year of commits need not be read.
     for limit in (_RECENT, None):
-        for commit in log.history(limit):
+        for commit in _history(location, limit):
             carried = commit.get("userMetadata") or ""
             if batch.id in carried and (facts := json.loads(carried))["batch"] == batch.id:
                 rows = int(commit.get("operationMetrics", {}).get("numOutputRows", 0))

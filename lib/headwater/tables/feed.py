@@ -20,7 +20,7 @@ from pyspark.sql import types as T
 from headwater.features.log import CHANGE
 from headwater.tables.delta import read_changes, schema_of, version
 from headwater.tables.files import is_few, is_plain
-from headwater.tables.logs import at_one_moment, log_of
+from headwater.tables.logs import log_of, logs_at_one_moment
 from headwater.tables.parquet import is_reached, open_store
 
 
@@ -70,7 +70,7 @@ def only_tell(location: str, upto: int, *, after: int) -> bool:
 
 def changed_rows(spark: SparkSession, location: str, upto: int, *, after: int) -> DataFrame:
     """Row images of the versions after one, up to another: the columns of the table's files and `_change_type`."""
-    with at_one_moment():
+    with logs_at_one_moment():
         files = changed_files(location, upto, after=after)
         if files is None or not is_few([*files.told, *files.came, *files.went]):
             return read_changes(spark, location, upto, after=after)

@@ -14,7 +14,7 @@ _OPENED: ContextVar[dict[str, TableLog] | None] = ContextVar("_OPENED", default=
 
 
 @contextmanager
-def at_one_moment() -> Iterator[None]:
+def logs_at_one_moment() -> Iterator[None]:
     """Let what this thread asks inside be asked of every table as it was when it was first asked."""
     if _OPENED.get() is not None:
         yield
@@ -35,7 +35,9 @@ def log_of(location: str, at: int | None = None) -> TableLog:
     opened = _OPENED.get()
     if opened is None:
         return TableLog(location, version=at)
-    if location not in opened and at is None:
+    if at is None and location not in opened:
         opened[location] = TableLog(location)
     newest = opened.get(location)
-    return newest if newest is not None and at in (None, newest.version()) else TableLog(location, version=at)
+    if newest is not None and at in (None, newest.version()):
+        return newest
+    return TableLog(location, version=at)
