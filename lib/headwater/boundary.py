@@ -27,7 +27,7 @@ from headwater.errors import ConfigError, ExitCode, HeadwaterError
 from headwater.job import Job, parser
 from headwater.outcome import as_headwater_error, event_of, gravest, leaves
 from headwater.pipelines.explain import describe
-from headwater.pipelines.run import is_degraded, rows_of
+from headwater.pipelines.run import is_degraded, planned, rows_of
 from headwater.pipelines.steps import Runtime
 from headwater.session import open_session
 from headwater.sources.base import Source
@@ -106,7 +106,7 @@ class _Run:
         """Do it, record it, return the exit code."""
         try:
             if self._args.dry_run:
-                plans = self._job.plans(self._runtime, self._args)
+                plans = planned(lambda: self._job.plans(self._runtime, self._args), self._runtime)
                 print("\n".join(line for plan in plans for line in describe(plan)))  # noqa: T201 -- a dry run's answer
                 unplanned = [error for plan in plans for error in plan.failed]
                 return self._fail(unplanned) if unplanned else int(ExitCode.DONE)

@@ -97,7 +97,7 @@ class _Lives:
 
 
 @dataclass(frozen=True, slots=True)
-class _Before:
+class _Members:
     """Members by the checkpoint.
 
     Attributes:
@@ -196,14 +196,14 @@ def _lives(block: Block, part: Slice) -> _Lives:
     return _Lives(lives if part.joins else _as_before(lives, was, retold, block, part), since)
 
 
-def _members_before(block: Block, part: Slice) -> _Before:
+def _members_before(block: Block, part: Slice) -> _Members:
     """Who is a member by the checkpoint, if that says so."""
     if block.checkpoint is None or part.resumed is None or not part.resumed.members:
         nobody = np.zeros(0, np.int64)
-        return _Before(nobody, nobody, nobody)
+        return _Members(nobody, nobody, nobody)
     since = days(block.checkpoint.rows, MEMBER_FROM)
     row = np.flatnonzero(since < NEVER)
-    return _Before(len(block.records) + row, block.checkpoint.entity[row], since[row])
+    return _Members(len(block.records) + row, block.checkpoint.entity[row], since[row])
 
 
 def _net(block: Block, lives: Integers, part: Slice) -> tuple[Integers, Integers]:
@@ -218,7 +218,7 @@ def _net(block: Block, lives: Integers, part: Slice) -> tuple[Integers, Integers
     return at[sign > 0], at[sign != 0]
 
 
-def _as_before(lives: Integers, was: _Before, retold: Integers, block: Block, part: Slice) -> Integers:
+def _as_before(lives: Integers, was: _Members, retold: Integers, block: Block, part: Slice) -> Integers:
     """Let members of the checkpoint be so still, on days of which nothing else is told."""
     if not len(was.record):
         return lives

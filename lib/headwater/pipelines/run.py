@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from time import monotonic
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from pyspark.sql import SparkSession
 
@@ -45,6 +45,8 @@ from headwater.state.streams import Commit
 from headwater.tables.delta import Batch, last_transaction
 from headwater.tables.logs import logs_at_one_moment
 
+Planned = TypeVar("Planned")
+
 
 def run_planned(make_plan: Callable[[], Plan], runtime: Runtime) -> tuple[Commit, ...]:
     """Plan and execute; a plan that finishes what an earlier run left open is followed by the plan of today."""
@@ -55,11 +57,11 @@ def run_planned(make_plan: Callable[[], Plan], runtime: Runtime) -> tuple[Commit
     return commits
 
 
-def planned(make_plan: Callable[[], Plan], runtime: Runtime) -> Plan:
-    """Make a plan of one state of the ledger and of the tables."""
+def planned(make: Callable[[], Planned], runtime: Runtime) -> Planned:
+    """Make a plan, or several, of one state of the ledger and of the tables."""
     # The ledger first: what commits in between is seen in a table at the most, and planned once more.
     with runtime.ledger.at_one_moment(), logs_at_one_moment():
-        return make_plan()
+        return make()
 
 
 def run_plan(plan: Plan, runtime: Runtime) -> tuple[Commit, ...]:
