@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from headwater.boundary import run_job
 from headwater.errors import ConfigError, DataRejected, SourceUnavailable, WriterConflict
 from headwater.job import Job
+from headwater.pipelines.steps import Plan, Runtime
+from headwater.tables.delta import version
 
 CONF = Path(__file__).parents[2] / "conf"
 AWAY = SourceUnavailable("data_source_unavailable", "away", facts={"source": "transactions"})
@@ -20,6 +24,25 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CRM_JDBC_URL", "jdbc:postgresql://127.0.0.1:1/x")
     monkeypatch.setenv("HEADWATER_LAKE", str(tmp_path / "lake"))
     return tmp_path / "lake"
+
+
+def test_a_dry_run_is_of_one_state(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What others commit while it looks is not half of what it says."""
+    append(lake)
+
+    def plans(runtime: Runtime, _: object) -> list[Plan]:
+        before = Plan(f"version {version(str(lake))}, batch {runtime.ledger.stream('some').last_n}", ())
+        append(lake)
+        runtime.ledger.begin("some", {})
+        return [before, Plan(f"version {version(str(lake))}, batch {runtime.ledger.stream('some').last_n}", ())]
+
+    job = Job(name="some", about="", plans=plans, story=lambda *_: ())
+    assert run_job(job, ["--conf", str(CONF), "--date", "2025-03-31", "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("version 0, batch 0") == 2
+
+
+def append(location: Path) -> None:
+    write_deltalake(location, pa.table({"n": [1]}), mode="append")
 
 
 @pytest.mark.parametrize(
